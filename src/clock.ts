@@ -1,0 +1,25 @@
+// The only file that touches time and chance, so that tests can move both by hand.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Clock {
+  /** Wall clock, epoch milliseconds. */
+  now(): number;
+  /** Milliseconds that never go backwards; only differences mean anything. */
+  monotonic(): number;
+  /** Resolves after `ms` (bounded to 60,000: a suspended machine stops timers, so long waits are re-checked). Rejects when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Aborts after `ms`, or when one of `signals` does. */
+  deadline(ms: number, ...signals: AbortSignal[]): AbortSignal;
+  /** A number in [0, 1). */
+  random(): number;
+}
+
+export const LONGEST_SLEEP_MS = 60_000;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) => sleep(Math.min(Math.max(ms, 0), LONGEST_SLEEP_MS), undefined, signal ? { signal } : {}),
+  deadline: (ms, ...signals) => AbortSignal.any([AbortSignal.timeout(ms), ...signals]),
+  random: () => Math.random(),
+};
