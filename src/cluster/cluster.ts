@@ -73,7 +73,12 @@ export interface ClusterEvent {
   readonly reason: EventReason;
   readonly type: 'Normal' | 'Warning';
   readonly note: string;
-  readonly regarding: { readonly kind: 'ServiceAccount' | 'Pod'; readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly regarding: {
+    readonly kind: 'ServiceAccount' | 'Pod';
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+  };
 }
 
 export interface CallOptions {
@@ -92,7 +97,11 @@ export interface Cluster {
   /** @throws Problem cluster-conflict: the name is taken */
   createRecord(need: Need, options: CallOptions): Promise<PullCredentialRecord>;
   /** @throws Problem cluster-conflict: the record has changed since `record` was read */
-  updateRecordStatus(record: PullCredentialRecord, status: RecordStatus, options: CallOptions): Promise<PullCredentialRecord>;
+  updateRecordStatus(
+    record: PullCredentialRecord,
+    status: RecordStatus,
+    options: CallOptions,
+  ): Promise<PullCredentialRecord>;
   deleteRecord(record: PullCredentialRecord, options: CallOptions): Promise<void>;
   /** @throws Problem cluster-conflict: the name is taken */
   createSecret(manifest: SecretManifest, options: CallOptions): Promise<{ uid: string }>;
@@ -100,7 +109,10 @@ export interface Cluster {
    * @throws Problem cluster-conflict: another uid than the manifest's; cluster-missing; secret-not-ours: the fence says
    * that the Secret of that name belongs to somebody else or to an earlier life
    */
-  updateSecret(manifest: SecretManifest, options: CallOptions & { dryRun?: boolean }): Promise<{ uid: string }>;
+  updateSecret(
+    manifest: SecretManifest,
+    options: CallOptions & { dryRun?: boolean },
+  ): Promise<{ uid: string }>;
   /** Removes our gate alone. `gone`: the pod or its gate is no more; somebody was faster. */
   removeGate(pod: PodView, options: CallOptions): Promise<'removed' | 'gone'>;
   /** Best effort: an event that cannot be written is dropped. */

@@ -1,0 +1,187 @@
+// The few calls we make, verb by verb: paths, bodies and answers. Secrets are created and updated, never read.
+import { SecretText } from '../secret-text.ts';
+import { Problem, isProblem } from '../problem.ts';
+import { fieldsOf, instantOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
+import { recordManifest, statusManifest, viewRecord } from '../core/pull-credential-record.ts';
+import { API_GROUP, GATE, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../core/vocabulary.ts';
+import { createEventWriter } from './kube-events.ts';
+import { createLeaseCalls } from './kube-leases.ts';
+import { tryFences } from './kube-fences.ts';
+import { findOne, pathTo, type KubeConnection } from './kube-connection.ts';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Cluster } from './cluster.ts';
+import type { KubeView } from './kube-view.ts';
+
+export interface KubeCallTools {
+  readonly connection: KubeConnection;
+  readonly view: KubeView;
+  /** Our own namespace. */
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
+  const { connection, view, clock } = tools;
+  const records = (of: string) => pathTo`/apis/${API_GROUP}/v1alpha1/namespaces/${of}/${RECORD_PLURAL}`;
+
+  return {
+    async findAccount(of, name, { signal }) {
+      const found = await findOne(connection, pathTo`/api/v1/namespaces/${of}/serviceaccounts`, name, signal);
+      return found === undefined ? undefined : viewAccount(found);
+    },
+
+    async findNamespace(name, { signal }) {
+      const found = await findOne(connection, '/api/v1/namespaces', name, signal);
+      return found === undefined ? undefined : viewNamespace(found);
+    },
+
+    async mintToken({ need, audience, expirationSeconds, secretUid }, options) {
+      const { namespace: of, account, uid } = need.identity;
+      const issuedAt = clock.now();
+      const answer = await connection.call({
+        ...options,
+        method: 'POST',
+        path: pathTo`/api/v1/namespaces/${of}/serviceaccounts/${account}/token`,
+        body: {
+          apiVersion: 'authentication.k8s.io/v1',
+          kind: 'TokenRequest',
+          metadata: { uid },
+          spec: {
+            audiences: [audience],
+            expirationSeconds,
+            boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: need.secretName, uid: secretUid },
+          },
+        },
+      });
+      const status = fieldsOf(fieldsOf(answer)['status']);
+      const token = String(status['token'] ?? '');
+      const claims = claimsOf(token);
+      // Before Kubernetes 1.34 the API server ignores the uid of the request, so the token itself must say whose it is.
+      if (fieldsOf(fieldsOf(claims['kubernetes.io'])['serviceaccount'])['uid'] !== uid) {
+        throw new Problem('cluster-conflict', `ServiceAccount ${of}/${account} was recreated meanwhile`);
+      }
+      return {
+        token: new SecretText(token),
+        tokenId: typeof claims['jti'] === 'string' ? claims['jti'] : '',
+        issuedAt,
+        expiresAt: instantOf(status['expirationTimestamp']),
+      };
+    },
+
+    async createRecord(need, options) {
+      const path = records(need.identity.namespace);
+      const record = viewRecord(
+        await connection.call({ ...options, method: 'POST', path, body: recordManifest(need) }),
+      );
+      view.putRecord(record);
+      return record;
+    },
+
+    async updateRecordStatus(record, status, options) {
+      const answer = await connection.call({
+        ...options,
+        method: 'PUT',
+        path: `${records(record.namespace)}${pathTo`/${record.name}/status`}`,
+        body: {
+          apiVersion: RECORD_API_VERSION,
+          kind: RECORD_KIND,
+          metadata: {
+            namespace: record.namespace,
+            name: record.name,
+            uid: record.uid,
+            resourceVersion: record.resourceVersion,
+          },
+          spec: specOf(record),
+          status: statusManifest(status),
+        },
+      });
+      const updated = viewRecord(answer);
+      view.putRecord(updated);
+      return updated;
+    },
+
+    async deleteRecord(record, options) {
+      const path = `${records(record.namespace)}${pathTo`/${record.name}`}`;
+      const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: record.uid } };
+      await connection.call({ ...options, method: 'DELETE', path, body });
+    },
+
+    async createSecret(manifest, options) {
+      const path = pathTo`/api/v1/namespaces/${manifest.metadata.namespace}/secrets`;
+      return uidOf(await connection.call({ ...options, method: 'POST', path, body: manifest }));
+    },
+
+    async updateSecret(manifest, { dryRun = false, ...options }) {
+      const { namespace: of, name } = manifest.metadata;
+      const path = pathTo`/api/v1/namespaces/${of}/secrets/${name}`;
+      const query = dryRun ? { query: { dryRun: 'All' } } : {};
+      try {
+        return uidOf(await connection.call({ ...options, ...query, method: 'PUT', path, body: manifest }));
+      } catch (error) {
+        // 422 is the fence (not ours, or another owner's) or an immutable field: either way the Secret is another's.
+        if (isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422')) {
+          throw new Problem('secret-not-ours', `Secret ${of}/${name} exists and is not ours`, {
+            cause: error,
+            details: error.details,
+          });
+        }
+        throw error;
+      }
+    },
+
+    async removeGate(pod, options) {
+      try {
+        await connection.call({
+          ...options,
+          method: 'PATCH',
+          path: pathTo`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`,
+          contentType: 'application/strategic-merge-patch+json',
+          body: { metadata: { uid: pod.uid }, spec: { schedulingGates: [{ name: GATE, $patch: 'delete' }] } },
+        });
+        return 'removed';
+      } catch (error) {
+        const refused = isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422');
+        if (refused || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
+        throw error;
+      }
+    },
+
+    emit: createEventWriter(tools),
+
+    ...createLeaseCalls(tools),
+
+    tryFences: (options) => tryFences(tools, options),
+  };
+}
+
+function specOf(record: {
+  account: string;
+  accountUid: string;
+  rule: string;
+  principal: string;
+  host: string;
+  secretName: string;
+}) {
+  return {
+    serviceAccount: { name: record.account, uid: record.accountUid },
+    rule: record.rule,
+    ...(record.principal && { principal: record.principal }),
+    registry: record.host,
+    secretName: record.secretName,
+  };
+}
+
+function uidOf(raw: unknown): { uid: string } {
+  return { uid: String(fieldsOf(fieldsOf(raw)['metadata'])['uid'] ?? '') };
+}
+
+/** The claims of a token that the API server has just made for us: read, not verified. */
+function claimsOf(token: string): Readonly<Record<string, unknown>> {
+  try {
+    return fieldsOf(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')));
+  } catch {
+    return {};
+  }
+}

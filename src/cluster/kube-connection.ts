@@ -1,0 +1,183 @@
+// Every byte to and from the API server: one shared pool, at most 16 calls in flight, 429 obeyed, foreign errors
+// translated once. Who we are comes from kube-cluster.ts.
+import { Agent, request as send, type Dispatcher } from 'undici';
+import { Problem } from '../problem.ts';
+import { fieldsOf } from '../core/pod-view.ts';
+import { createCallGate } from './call-gate.ts';
+import { statusProblem, transportProblem } from './kube-problem.ts';
+import type { Clock } from '../clock.ts';
+import type { CallOptions } from './cluster.ts';
+
+export interface KubeCall extends CallOptions {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Absolute path, its variable parts made by `pathTo`. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
+export interface KubeConnection extends AsyncDisposable {
+  readonly server: KubeServer;
+  /** The parsed answer. @throws Problem of the cluster-… family, namespace-refused, quota-exceeded or deadline */
+  call(call: KubeCall): Promise<unknown>;
+  /** The lines of a watch; ends when the API server ends it. @throws Problem like `call` */
+  lines(call: Pick<KubeCall, 'path' | 'query' | 'signal'>): AsyncIterable<string>;
+}
+
+/** Where the API server is and how we prove who we are. */
+export interface KubeServer {
+  readonly url: string;
+  /** Namespace of the current context. */
+  readonly namespace: string | undefined;
+  /** `ca`, `cert`, `key` and their kin, as node:tls takes them. */
+  readonly tls: Readonly<Record<string, unknown>>;
+  /** The Authorization header; undefined where a client certificate does it all. */
+  authorization(): Promise<string | undefined>;
+}
+
+/** ServiceAccounts share the priority level `workload-low`: 1,000 cold pods with unbounded calls were answered 973 times with 429, with 16 never. */
+const CALLS_IN_FLIGHT = 16;
+/** Watches have connections of their own beside the calls: five of them, and as many again while one replaces another. */
+const CONNECTIONS = CALLS_IN_FLIGHT + 10;
+/** How long an Authorization header may be reused: token files are replaced at 80 % of an hour. */
+const HEADERS_MS = 10_000;
+/** A page of 500 stored objects of at most 1.5 MiB each would be more; nobody has those. */
+const LARGEST_ANSWER = 256 * 1024 * 1024;
+const USER_AGENT = 'keyless-pull';
+
+/** A path below the API server with each variable part encoded. */
+export function pathTo(parts: TemplateStringsArray, ...names: string[]): string {
+  return String.raw({ raw: parts }, ...names.map(encodeURIComponent));
+}
+
+export function createKubeConnection(server: KubeServer, clock: Clock): KubeConnection {
+  const agent = new Agent({
+    // Over HTTP/2 `connections` bounds nothing, and one lost connection would take all watches with it.
+    allowH2: false,
+    connections: CONNECTIONS,
+    bodyTimeout: 0,
+    headersTimeout: 60_000,
+    connect: { ...server.tls, timeout: 10_000 },
+  });
+  const gate = createCallGate(CALLS_IN_FLIGHT);
+  let header: { text: string | undefined; at: number } | undefined;
+
+  async function authorization(): Promise<string | undefined> {
+    if (!header || clock.monotonic() - header.at >= HEADERS_MS) {
+      header = { text: await server.authorization(), at: clock.monotonic() };
+    }
+    return header.text;
+  }
+
+  async function open(call: Omit<KubeCall, 'urgent'>): Promise<Dispatcher.ResponseData> {
+    const credential = await authorization();
+    const url = new URL(server.url.replace(/\/$/, '') + call.path);
+    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    try {
+      return await send(url, {
+        method: call.method,
+        dispatcher: agent,
+        signal: call.signal,
+        headers: {
+          accept: 'application/json',
+          'user-agent': USER_AGENT,
+          ...(credential && { authorization: credential }),
+          ...(call.body !== undefined && { 'content-type': call.contentType ?? 'application/json' }),
+        },
+        ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+      });
+    } catch (cause) {
+      throw transportProblem(cause, call.signal);
+    }
+  }
+
+  async function attempt(call: KubeCall): Promise<unknown> {
+    using _place = await gate.enter(call.urgent ?? false, call.signal);
+    const response = await open(call);
+    const body = await readBody(response, call.signal);
+    if (response.statusCode < 300) return body;
+    if (response.statusCode === 401) header = undefined;
+    throw statusProblem(response.statusCode, body, response.headers['retry-after'], call);
+  }
+
+  return {
+    server,
+    async call(call) {
+      for (;;) {
+        try {
+          return await attempt(call);
+        } catch (error) {
+          // 429 means that nothing was done: waiting and asking again is safe for every verb.
+          const wait =
+            error instanceof Problem && error.code === 'cluster-throttled'
+              ? error.details.retryAfterMs
+              : undefined;
+          if (wait === undefined) throw error;
+          await clock.sleep(wait * (1 + clock.random()), call.signal).catch((cause: unknown) => {
+            throw transportProblem(cause, call.signal);
+          });
+        }
+      }
+    },
+    async *lines({ path, query, signal }) {
+      const response = await open({ method: 'GET', path, signal, ...(query && { query }) });
+      if (response.statusCode >= 300) {
+        throw statusProblem(
+          response.statusCode,
+          await readBody(response, signal),
+          response.headers['retry-after'],
+          { method: 'GET', path },
+        );
+      }
+      try {
+        yield* splitLines(response.body);
+      } catch (cause) {
+        throw transportProblem(cause, signal);
+      }
+    },
+    [Symbol.asyncDispose]: () => agent.destroy(),
+  };
+}
+
+/** The one object of that name, by LIST: no `get` right is needed. */
+export async function findOne(
+  connection: KubeConnection,
+  path: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const query = { fieldSelector: `metadata.name=${name}`, limit: '1' };
+  const { items } = fieldsOf(await connection.call({ method: 'GET', path, query, signal, urgent: true }));
+  return Array.isArray(items) ? items[0] : undefined;
+}
+
+async function readBody(response: Dispatcher.ResponseData, signal: AbortSignal): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response.body) {
+      size += (chunk as Buffer).length;
+      if (size > LARGEST_ANSWER)
+        throw new Problem('cluster-unreachable', 'the API server sent an answer over the limit');
+      chunks.push(chunk as Buffer);
+    }
+    return size === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    // A proxy's error page is no JSON; its status still tells.
+    if (cause instanceof SyntaxError && response.statusCode >= 300) return undefined;
+    throw transportProblem(cause, signal);
+  }
+}
+
+async function* splitLines(body: AsyncIterable<Buffer>): AsyncIterable<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of body) {
+    rest += decoder.decode(chunk, { stream: true });
+    const lines = rest.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') yield line;
+  }
+}

@@ -1,0 +1,57 @@
+// Leases in our own namespace: the sign of life of the working worker.
+import { fieldsOf, instantOf } from '../core/pod-view.ts';
+import { findOne, pathTo } from './kube-connection.ts';
+import type { Cluster, Lease } from './cluster.ts';
+import type { KubeCallTools } from './kube-calls.ts';
+
+export function createLeaseCalls({
+  connection,
+  namespace,
+}: KubeCallTools): Pick<Cluster, 'findLease' | 'createLease' | 'updateLease'> {
+  const leases = pathTo`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+  return {
+    async findLease(name, { signal }) {
+      const found = await findOne(connection, leases, name, signal);
+      return found === undefined ? undefined : viewLease(found);
+    },
+    async createLease(lease, options) {
+      const body = leaseManifest(lease);
+      return viewLease(
+        await connection.call({ ...options, urgent: true, method: 'POST', path: leases, body }),
+      );
+    },
+    async updateLease(lease, options) {
+      const path = `${leases}${pathTo`/${lease.name}`}`;
+      const body = leaseManifest(lease);
+      return viewLease(await connection.call({ ...options, urgent: true, method: 'PUT', path, body }));
+    },
+  };
+}
+
+function viewLease(raw: unknown): Lease {
+  const metadata = fieldsOf(fieldsOf(raw)['metadata']);
+  const spec = fieldsOf(fieldsOf(raw)['spec']);
+  return {
+    name: String(metadata['name'] ?? ''),
+    resourceVersion: String(metadata['resourceVersion'] ?? ''),
+    holder: String(spec['holderIdentity'] ?? ''),
+    durationSeconds: Number(spec['leaseDurationSeconds'] ?? 0),
+    renewedAt: instantOf(spec['renewTime']),
+    transitions: Number(spec['leaseTransitions'] ?? 0),
+  };
+}
+
+function leaseManifest(lease: Lease): Record<string, unknown> {
+  const renewTime = new Date(lease.renewedAt).toISOString().replace('Z', '000Z');
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: lease.name, ...(lease.resourceVersion && { resourceVersion: lease.resourceVersion }) },
+    spec: {
+      holderIdentity: lease.holder,
+      leaseDurationSeconds: lease.durationSeconds,
+      renewTime,
+      leaseTransitions: lease.transitions,
+    },
+  };
+}

@@ -1,0 +1,112 @@
+// The watches of one process, put together as a view: namespaces, accounts, records, and for a worker its pods.
+import { API_GROUP, MANAGED_LABEL, RECORD_PLURAL } from '../core/vocabulary.ts';
+import {
+  viewAccount,
+  viewNamespace,
+  viewPod,
+  type AccountView,
+  type NamespaceView,
+  type PodView,
+} from '../core/pod-view.ts';
+import { viewRecord, type PullCredentialRecord } from '../core/pull-credential-record.ts';
+import { createWatch, type Watch, type WatchTools } from './watch.ts';
+import type { ClusterChange, ClusterView } from './cluster.ts';
+
+export interface KubeView extends ClusterView {
+  /** What a write of ours answered. */
+  putRecord(record: PullCredentialRecord): void;
+  /** Runs all watches until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+const keyOf = (object: { readonly namespace: string; readonly name: string }) =>
+  `${object.namespace}/${object.name}`;
+
+export function createKubeView(
+  wants: { readonly pods: boolean },
+  tools: Omit<WatchTools<unknown>, 'onChange'>,
+): KubeView {
+  const listeners = new Set<(change: ClusterChange) => void>();
+  const tell = (change: ClusterChange) => {
+    for (const listener of listeners) listener(change);
+  };
+  const byAccount = new Map<string, Set<string>>();
+
+  const namespaces = createWatch<NamespaceView>(
+    { name: 'namespaces', path: '/api/v1/namespaces', view: viewNamespace, keyOf: ({ name }) => name },
+    { ...tools, onChange: (object, gone) => tell({ kind: 'namespace', gone, object }) },
+  );
+  const accounts = createWatch<AccountView>(
+    { name: 'serviceaccounts', path: '/api/v1/serviceaccounts', view: viewAccount, keyOf },
+    { ...tools, onChange: (object, gone) => tell({ kind: 'account', gone, object }) },
+  );
+  const records = createWatch<PullCredentialRecord>(
+    { name: RECORD_PLURAL, path: `/apis/${API_GROUP}/v1alpha1/${RECORD_PLURAL}`, view: viewRecord, keyOf },
+    {
+      ...tools,
+      onChange: (object, gone) => {
+        index(byAccount, `${object.namespace}/${object.account}`, keyOf(object), gone);
+        tell({ kind: 'record', gone, object });
+      },
+    },
+  );
+  // Two watches, because a tenant may take our label off a pod that is still gated.
+  const podTools = (other: () => Watch<PodView>) => ({
+    ...tools,
+    onChange: (object: PodView, gone: boolean) => {
+      if (!gone || !other().get(keyOf(object))) tell({ kind: 'pod', gone, object });
+    },
+  });
+  const pendingPods = createWatch<PodView>(
+    {
+      name: 'pending-pods',
+      path: '/api/v1/pods',
+      selector: { fieldSelector: 'status.phase=Pending' },
+      view: viewPod,
+      keyOf,
+    },
+    podTools(() => managedPods),
+  );
+  const managedPods: Watch<PodView> = createWatch<PodView>(
+    {
+      name: 'managed-pods',
+      path: '/api/v1/pods',
+      selector: { labelSelector: `${MANAGED_LABEL}=true` },
+      view: viewPod,
+      keyOf,
+    },
+    podTools(() => pendingPods),
+  );
+  const podWatches = wants.pods ? { 'pending-pods': pendingPods, 'managed-pods': managedPods } : {};
+  const watches = { namespaces, serviceaccounts: accounts, [RECORD_PLURAL]: records, ...podWatches };
+
+  return {
+    namespace: (name) => namespaces.get(name),
+    account: (namespace, name) => accounts.get(`${namespace}/${name}`),
+    record: (namespace, name) => records.get(`${namespace}/${name}`),
+    recordsOf: (namespace, account) =>
+      [...(byAccount.get(`${namespace}/${account}`) ?? [])].flatMap((key) => records.get(key) ?? []),
+    records: () => records.values(),
+    *pods() {
+      yield* pendingPods.values();
+      for (const pod of managedPods.values()) if (!pendingPods.get(keyOf(pod))) yield pod;
+    },
+    unsynced: () => Object.entries(watches).flatMap(([name, watch]) => (watch.isSynced() ? [] : [name])),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    putRecord: (record) => records.put(record, record.resourceVersion),
+    async run(signal) {
+      await Promise.all(Object.values(watches).map((watch) => watch.run(signal)));
+    },
+  };
+}
+
+function index(map: Map<string, Set<string>>, owner: string, key: string, gone: boolean): void {
+  const keys = map.get(owner) ?? new Set();
+  if (gone) keys.delete(key);
+  else keys.add(key);
+  if (keys.size > 0) map.set(owner, keys);
+  else map.delete(owner);
+}

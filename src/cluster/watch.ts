@@ -1,0 +1,184 @@
+// Our own watch reader: lists, follows, resumes, relists, and never goes quiet. (client-node's dies after 30 idle
+// seconds and swallows the callback's errors.)
+import { Problem, isProblem } from '../problem.ts';
+import { fieldsOf } from '../core/pod-view.ts';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { KubeConnection } from './kube-connection.ts';
+
+export interface WatchedResource<T> {
+  /** For logs and readiness. */
+  readonly name: string;
+  readonly path: string;
+  /** labelSelector, fieldSelector. */
+  readonly selector?: Readonly<Record<string, string>>;
+  /** Strips the object to what is kept; the raw one is dropped at once. */
+  view(raw: unknown): T;
+  keyOf(object: T): string;
+}
+
+export interface Watch<T> {
+  get(key: string): T | undefined;
+  values(): Iterable<T>;
+  isSynced(): boolean;
+  /** Our own write's answer, so that we need not wait to see it come back; an older event never undoes it. */
+  put(object: T, resourceVersion: string): void;
+  /** Runs until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface WatchTools<T> {
+  readonly connection: KubeConnection;
+  readonly clock: Clock;
+  readonly log: Log;
+  onChange(object: T, gone: boolean): void;
+  onRestart(name: string): void;
+}
+
+const PAGE = '500';
+/** A watch is replaced by a fresh one after 5 to 10 minutes, spread so that replicas do not come back together. */
+const SHORTEST_WATCH_SECONDS = 300;
+/** Bookmarks come once a minute: 90 s without a line is a connection that is half open. */
+const IDLE_MS = 90_000;
+const LONGEST_BACKOFF_MS = 2_000;
+
+export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T>): Watch<T> {
+  const { connection, clock, log } = tools;
+  const objects = new Map<string, { object: T; version: bigint }>();
+  let synced = false;
+  let resumeAt = '';
+
+  function set(object: T, version: bigint): void {
+    const key = resource.keyOf(object);
+    const known = objects.get(key);
+    if (known && known.version > version) return;
+    objects.set(key, { object, version });
+    if (known?.version !== version || version === 0n) tools.onChange(object, false);
+  }
+
+  /** @param version of the deletion, or of the list that lacks the object: a later life of the name stays. */
+  function drop(key: string, version: bigint): void {
+    const known = objects.get(key);
+    if (!known || (version !== 0n && known.version > version)) return;
+    objects.delete(key);
+    tools.onChange(known.object, true);
+  }
+
+  async function list(signal: AbortSignal): Promise<void> {
+    const seen = new Set<string>();
+    let next = '';
+    do {
+      const answer = fieldsOf(
+        await connection.call({
+          method: 'GET',
+          path: resource.path,
+          query: { ...resource.selector, limit: PAGE, ...(next && { continue: next }) },
+          signal: clock.deadline(60_000, signal),
+        }),
+      );
+      const metadata = fieldsOf(answer['metadata']);
+      for (const item of Array.isArray(answer['items']) ? answer['items'] : []) {
+        const object = resource.view(item);
+        seen.add(resource.keyOf(object));
+        set(object, versionOf(item));
+      }
+      next = String(metadata['continue'] ?? '');
+      resumeAt = String(metadata['resourceVersion'] ?? '');
+    } while (next);
+    for (const key of [...objects.keys()]) if (!seen.has(key)) drop(key, toVersion(resumeAt));
+    synced = true;
+  }
+
+  /** Returns when the API server ends the watch. @throws Problem cluster-conflict when it has forgotten our place */
+  async function follow(signal: AbortSignal): Promise<void> {
+    const timeoutSeconds = SHORTEST_WATCH_SECONDS * (1 + clock.random());
+    const idle = new AbortController();
+    using watchdog = createWatchdog(clock, IDLE_MS, () => idle.abort());
+    const lines = connection.lines({
+      path: resource.path,
+      query: {
+        ...resource.selector,
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        resourceVersion: resumeAt,
+        timeoutSeconds: String(Math.floor(timeoutSeconds)),
+      },
+      signal: AbortSignal.any([signal, idle.signal]),
+    });
+    for await (const line of lines) {
+      watchdog.feed();
+      const { type, object } = fieldsOf(JSON.parse(line));
+      if (type === 'ERROR') throw expired(object);
+      resumeAt = String(fieldsOf(fieldsOf(object)['metadata'])['resourceVersion'] ?? resumeAt);
+      if (type === 'ADDED' || type === 'MODIFIED') set(resource.view(object), versionOf(object));
+      else if (type === 'DELETED') drop(resource.keyOf(resource.view(object)), versionOf(object));
+    }
+  }
+
+  return {
+    get: (key) => objects.get(key)?.object,
+    *values() {
+      for (const { object } of objects.values()) yield object;
+    },
+    isSynced: () => synced,
+    put: (object, resourceVersion) => set(object, toVersion(resourceVersion)),
+    async run(signal) {
+      let failures = 0;
+      while (!signal.aborted) {
+        try {
+          if (resumeAt === '') await list(signal);
+          const startedAt = clock.monotonic();
+          await follow(signal);
+          if (clock.monotonic() - startedAt > 1_000) failures = 0;
+        } catch (error) {
+          if (signal.aborted) return;
+          // 410 as status or event: the place is forgotten, so everything is listed anew.
+          if (!isProblem(error, 'cluster-unreachable', 'deadline', 'cluster-throttled')) resumeAt = '';
+          failures++;
+          tools.onRestart(resource.name);
+          log.debug({ watch: resource.name, error }, 'watch interrupted');
+          if (failures === 5) log.warn({ watch: resource.name, error }, 'watch keeps failing');
+        }
+        const backoff = Math.min(LONGEST_BACKOFF_MS, 100 * 2 ** Math.min(failures, 5));
+        await clock
+          .sleep(failures === 0 ? 0 : backoff * (0.5 + clock.random() / 2), signal)
+          .catch(() => undefined);
+      }
+    },
+  };
+}
+
+/** Kubernetes' resource versions are comparable integers (KEP-5504); what is none is taken as it comes. */
+function versionOf(raw: unknown): bigint {
+  return toVersion(String(fieldsOf(fieldsOf(raw)['metadata'])['resourceVersion'] ?? ''));
+}
+
+function toVersion(text: string): bigint {
+  return /^\d{1,20}$/.test(text) ? BigInt(text) : 0n;
+}
+
+function expired(status: unknown): Problem {
+  const { code, reason } = fieldsOf(status);
+  return new Problem('cluster-conflict', 'the API server ended the watch', {
+    details: { upstream: `${String(code)} ${String(reason)}` },
+  });
+}
+
+function createWatchdog(clock: Clock, ms: number, bark: () => void): Disposable & { feed(): void } {
+  const stop = new AbortController();
+  let fedAt = clock.monotonic();
+  const wait = async () => {
+    while (!stop.signal.aborted) {
+      const left = fedAt + ms - clock.monotonic();
+      if (left <= 0) return bark();
+      await clock.sleep(left, stop.signal);
+    }
+  };
+  wait().catch(() => undefined);
+  return {
+    feed: () => {
+      fedAt = clock.monotonic();
+    },
+    [Symbol.dispose]: () => stop.abort(),
+  };
+}

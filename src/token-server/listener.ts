@@ -1,0 +1,82 @@
+// Opens the port, and closes it without cutting off an answer.
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '../clock.ts';
+import { errnoText } from '../config.ts';
+import { Problem } from '../problem.ts';
+import type { SecretText } from '../secret-text.ts';
+
+export interface Listener extends AsyncDisposable {
+  /** With the port that was opened; where every address is listened on, as localhost. */
+  readonly url: string;
+}
+
+/** Longer than the longest time that a failed login is held back. */
+const DRAIN_MS = 5000;
+
+/** Far more than the kubelets of a large cluster open at once, and a bound on what a flood can hold. */
+const MOST_CONNECTIONS = 2048;
+
+/**
+ * Listens with TLS when a pair is given, else in the clear. `port` 0 takes any free one. Disposing lets running
+ * requests finish for 5 s.
+ * @throws Problem `port-taken`, or `certificate-unreadable` when key and certificate do not fit
+ */
+export async function listen({
+  handler,
+  host,
+  port,
+  tls,
+  clock,
+}: {
+  handler: RequestListener;
+  host: string | undefined;
+  port: number;
+  tls: { certificate: string; key: SecretText } | undefined;
+  clock: Clock;
+}): Promise<Listener> {
+  let draining = false;
+  const serve = (request: IncomingMessage, response: ServerResponse) => {
+    if (draining) response.setHeader('connection', 'close');
+    handler(request, response);
+  };
+  const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 90_000 };
+  const server = tls ? secureServer({ ...limits, ...tls }, serve) : createHttpServer(limits, serve);
+  server.maxConnections = MOST_CONNECTIONS;
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      reject(new Problem('port-taken', `cannot listen on ${host ?? 'any address'}, port ${port}: ${errnoText(cause)}`, { cause }));
+    });
+    server.listen({ port, ...(host !== undefined && { host }) }, resolve);
+  });
+  const { port: opened } = server.address() as AddressInfo; // a string only for pipes
+  const name = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+
+  return {
+    url: `${tls ? 'https' : 'http'}://${name}:${opened}`,
+    async [Symbol.asyncDispose]() {
+      draining = true;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const patience = new AbortController();
+      const late = clock.sleep(DRAIN_MS, patience.signal).catch(() => undefined);
+      await Promise.race([closed, late]);
+      patience.abort();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function secureServer(
+  { certificate, key, ...limits }: { certificate: string; key: SecretText } & Record<string, unknown>,
+  serve: RequestListener,
+) {
+  try {
+    return createHttpsServer({ ...limits, cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' }, serve);
+  } catch (cause) {
+    throw new Problem('certificate-unreadable', 'the serving certificate and its key cannot be used', { cause });
+  }
+}
