@@ -8,7 +8,7 @@ export interface Clock {
   monotonic(): number;
   /** Resolves after `ms` (bounded to 60,000: a suspended machine stops timers, so long waits are re-checked). Rejects when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Aborts after `ms`, or when one of `signals` does. */
+  /** Aborts after `ms` (at once when that is past), or when one of `signals` does. */
   deadline(ms: number, ...signals: AbortSignal[]): AbortSignal;
   /** A number in [0, 1). */
   random(): number;
@@ -19,7 +19,9 @@ export const LONGEST_SLEEP_MS = 60_000;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  sleep: (ms, signal) => sleep(Math.min(Math.max(ms, 0), LONGEST_SLEEP_MS), undefined, signal ? { signal } : {}),
-  deadline: (ms, ...signals) => AbortSignal.any([AbortSignal.timeout(ms), ...signals]),
+  sleep: (ms, signal) =>
+    sleep(Math.min(Math.max(ms, 0), LONGEST_SLEEP_MS), undefined, signal ? { signal } : {}),
+  deadline: (ms, ...signals) =>
+    AbortSignal.any([AbortSignal.timeout(Math.max(0, Math.ceil(ms))), ...signals]),
   random: () => Math.random(),
 };

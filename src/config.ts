@@ -5,31 +5,63 @@ import * as z from 'zod';
 import { Problem } from './problem.ts';
 import { Policy } from './core/pull-policy.ts';
 import { RegistryRule } from './core/registry-rule.ts';
+import { crossFaults } from './cross-faults.ts';
+import { faultSentence } from './fault-sentence.ts';
 
 const Worker = z.strictObject({
-  gateSeconds: z.int().min(1).max(600).default(30).meta({ description: 'how long the gate holds a pod whose credential fails to come' }),
-  unusedHours: z.int().min(1).max(8760).default(72).meta({ description: 'after which an unused credential is dropped' }),
-  heal: z.enum(['report', 'evict']).default('report').meta({ description: 'pods that a credential would cure: report them, or evict them' }),
-  needsPerAccount: z.int().min(1).max(256).default(16).meta({ description: 'credentials that one account may have' }),
-  needsPerPod: z.int().min(1).max(64).default(8).meta({ description: 'credentials that one pod may be given' }),
-  ratePerEndpoint: z.number().positive().max(1000).default(10).meta({ description: 'exchanges per second and endpoint' }),
+  gateSeconds: z
+    .int()
+    .min(1)
+    .max(600)
+    .default(30)
+    .meta({ description: 'how long the gate holds a pod whose credential fails to come' }),
+  unusedHours: z
+    .int()
+    .min(1)
+    .max(8760)
+    .default(72)
+    .meta({ description: 'after which an unused credential is dropped' }),
+  heal: z
+    .enum(['report', 'evict'])
+    .default('report')
+    .meta({ description: 'pods that a credential would cure: report them, or evict them' }),
+  needsPerAccount: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(16)
+    .meta({ description: 'credentials that one account may have' }),
+  needsPerPod: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(8)
+    .meta({ description: 'credentials that one pod may be given' }),
+  ratePerEndpoint: z
+    .number()
+    .positive()
+    .max(1000)
+    .default(10)
+    .meta({ description: 'exchanges per second and endpoint' }),
   burst: z.int().min(1).max(10_000).default(50).meta({ description: 'exchanges at once and endpoint' }),
 });
 
 export const Config = z.strictObject({
-  apiVersion: z.literal('keyless-pull.dev/v1'),
-  kind: z.literal('Config'),
-  rules: z.array(RegistryRule).min(1),
-  policy: Policy.prefault({}),
-  worker: Worker.prefault({}),
-  fences: z.enum(['required', 'optional']).default('required').meta({ description: 'whether readiness fails when a fence is missing; optional only for trials' }),
+  apiVersion: z.literal('keyless-pull.dev/v1').meta({ description: 'version of this format' }),
+  kind: z.literal('Config').meta({ description: 'tells this file from its neighbours' }),
+  rules: z.array(RegistryRule).min(1).meta({ description: 'which registries, and how pods get in' }),
+  policy: Policy.prefault({}).meta({ description: 'what happens to static pull secrets' }),
+  worker: Worker.prefault({}).meta({ description: 'how credentials are issued and kept' }),
+  fences: z
+    .enum(['required', 'optional'])
+    .default('required')
+    .meta({ description: 'whether readiness fails when a fence is missing; optional only for trials' }),
 });
 export type Config = z.output<typeof Config>;
 
-/** A fault and where it is; `key` where the fault is a key of the object at `path`. */
+/** A fault and where it is. */
 export interface Fault {
   readonly path: readonly PropertyKey[];
-  readonly key?: string;
   readonly message: string;
 }
 
@@ -50,7 +82,7 @@ export function readText(path: string): string {
   }
 }
 
-/** Parses one YAML document with a schema, and with `crossFaults` on the raw data, so that no kind of fault hides another. */
+/** Parses one YAML document with a schema, and with `findCrossFaults` on the raw data, so that no kind of fault hides another. */
 export function parseYaml<Schema extends z.ZodType>(
   schema: Schema,
   text: string,
@@ -58,124 +90,72 @@ export function parseYaml<Schema extends z.ZodType>(
   findCrossFaults: (raw: unknown) => Fault[] = () => [],
 ): z.output<Schema> {
   const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(text, { lineCounter: lines });
-  if (document.errors.length > 0) {
-    throw invalid(source, document.errors.map((error) => `${source}:${lines.linePos(error.pos[0]).line}: ${error.message.split('\n')[0]}`));
-  }
-  const raw: unknown = document.toJS();
-  const result = schema.safeParse(raw);
+  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
+  const located = document.errors.map((error) => ({
+    line: lines.linePos(error.pos[0]).line,
+    sentence: yamlSentence(error),
+  }));
+  if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) throw invalid(source, located);
+  if (document.contents === null) throw invalid(source, [{ line: 1, sentence: 'the file is empty' }]);
+  const raw = dataOf(document, source);
+  const result = schema.safeParse(raw, { error: faultSentence });
   const faults = [...(result.error ? result.error.issues.flatMap(faultsOf) : []), ...findCrossFaults(raw)];
-  if (faults.length === 0 && result.success) return result.data;
-  const located = faults.map((fault) => ({ ...fault, line: lineOf(document, lines, fault) }));
-  located.sort((one, other) => one.line - other.line);
-  throw invalid(source, located.map(({ line, path, key, message }) => `${source}:${line}: ${pathText(path, key)}${message}`));
+  for (const fault of faults) {
+    located.push({ line: lineOf(document, lines, fault), sentence: `${pathText(fault)}${fault.message}` });
+  }
+  if (located.length === 0 && result.success) return result.data;
+  throw invalid(source, located);
 }
 
-function invalid(source: string, faults: string[]): Problem {
+/** @throws Problem `config-invalid` for aliases that name nothing, or grow to more than any config needs */
+function dataOf(document: yaml.Document, source: string): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    throw invalid(source, [
+      { line: 1, sentence: 'an alias (*name) in this file names no anchor, or too many follow one another' },
+    ]);
+  }
+}
+
+function yamlSentence(error: yaml.YAMLError): string {
+  if (error.code === 'DUPLICATE_KEY') return 'another key of this map has the same name';
+  if (error.code === 'MULTIPLE_DOCS') return 'a second document begins here: one file holds one';
+  return `this is no YAML: ${error.message}`;
+}
+
+function invalid(source: string, located: { line: number; sentence: string }[]): Problem {
+  const sorted = located.toSorted((one, other) => one.line - other.line);
+  const faults = [...new Set(sorted.map(({ line, sentence }) => `${source}:${line}: ${sentence}`))];
   const count = faults.length === 1 ? 'one fault' : `${faults.length} faults`;
   return new Problem('config-invalid', `${source} has ${count}`, { details: { faults } });
 }
 
 function faultsOf(issue: z.core.$ZodIssue): Fault[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: issue.path, key, message: 'is not a known key' }));
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known key' }));
   }
   return [{ path: issue.path, message: issue.message }];
 }
 
-function pathText(path: readonly PropertyKey[], key?: string): string {
-  const text = [...path, ...(key === undefined ? [] : [key])]
+function pathText({ path }: Fault): string {
+  const text = path
     .map((step, at) => (typeof step === 'number' ? `[${step}]` : `${at > 0 ? '.' : ''}${String(step)}`))
     .join('');
   return text && `${text}: `;
 }
 
-/** The line of the value, of the offending key, or of the nearest parent that the file has. */
-function lineOf(document: yaml.Document, lines: yaml.LineCounter, { path, key }: Fault): number {
-  for (let length = path.length; length >= 0; length--) {
-    const node = document.getIn(path.slice(0, length), true);
-    if (!yaml.isNode(node)) continue;
-    const pair = key !== undefined && yaml.isMap(node) ? node.items.find((item) => String(item.key) === key) : undefined;
-    const range = (pair && yaml.isNode(pair.key) ? pair.key : node).range;
-    if (range) return lines.linePos(range[0]).line;
+/** The line of the key or list entry, or of the nearest parent that the file has. */
+function lineOf(document: yaml.Document, lines: yaml.LineCounter, { path }: Fault): number {
+  for (let length = path.length; length > 0; length--) {
+    const parent = document.getIn(path.slice(0, length - 1), true);
+    const step = path[length - 1];
+    let node: unknown;
+    if (yaml.isMap(parent)) node = parent.items.find((pair) => String(pair.key) === step)?.key;
+    if (yaml.isSeq(parent) && typeof step === 'number') node = parent.items[step];
+    if (yaml.isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return 1;
-}
-
-const RawRule = z.object({
-  name: z.string().catch(''),
-  hosts: z.array(z.string().catch('')).catch([]),
-  audience: z.string().catch(''),
-  exchange: z.object({ kind: z.string().catch('') }).catch({ kind: '' }),
-  delivery: z.array(z.string().catch('')).catch([]),
-  audienceRights: z.string().catch(''),
-  token: z.object({ inject: z.string().catch('') }).catch({ inject: '' }),
-});
-const RawRules = z.object({ rules: z.array(RawRule.catch(RawRule.parse({}))).catch([]) }).catch({ rules: [] });
-
-/** What no single field can tell: rules that would answer for one another, or let one registry replay another's token. */
-function crossFaults(raw: unknown): Fault[] {
-  const faults: Fault[] = [];
-  const { rules } = RawRules.parse(raw);
-  for (const [at, rule] of rules.entries()) {
-    const path = ['rules', at];
-    const earlier = rules.slice(0, at);
-    if (rule.name && earlier.some((other) => other.name === rule.name)) {
-      faults.push({ path: [...path, 'name'], message: `another rule is called ${rule.name}` });
-    }
-    for (const [index, host] of rule.hosts.entries()) {
-      const taken = host && earlier.find((other) => other.hosts.includes(host));
-      if (taken) faults.push({ path: [...path, 'hosts', index], message: `rule ${taken.name} has the same host` });
-    }
-    if (rule.exchange.kind === 'pass-through') faults.push(...passThroughFaults(rules, at));
-    if (rule.delivery.includes('kubelet') && rule.token.inject === 'none' && rule.audienceRights !== 'rbac') {
-      faults.push({ path: [...path, 'token', 'inject'], message: 'delivery kubelet needs the token volume, or audienceRights: rbac' });
-    }
-    faults.push(...notBuilt(raw, at));
-  }
-  return faults;
-}
-
-function passThroughFaults(rules: z.output<typeof RawRules>['rules'], at: number): Fault[] {
-  const faults: Fault[] = [];
-  const rule = rules[at];
-  for (const [index, host] of (rule?.hosts ?? []).entries()) {
-    if (host.includes('*')) {
-      faults.push({ path: ['rules', at, 'hosts', index], message: 'pass-through hands the token to the host: name it whole, without "*"' });
-    }
-  }
-  const sharer = rules.find((other, index) => index !== at && other.audience !== '' && other.audience === rule?.audience);
-  if (sharer) {
-    faults.push({
-      path: ['rules', at, 'audience'],
-      message: `rule ${sharer.name} uses the same audience: a registry that is given the token itself could replay it there`,
-    });
-  }
-  return faults;
-}
-
-/** Parts of the schema that this version only parses. Each is refused by its own name, never ignored. */
-function notBuilt(raw: unknown, at: number): Fault[] {
-  const rule = z.object({ rules: z.array(z.looseObject({})).catch([]) }).catch({ rules: [] }).parse(raw).rules[at] ?? {};
-  const faults: Fault[] = [];
-  const refuse = (path: readonly PropertyKey[], what: string) => {
-    faults.push({ path: ['rules', at, ...path], message: `${what} is not built in this version` });
-  };
-  const exchange = z.looseObject({}).catch({}).parse(rule['exchange']);
-  const kind = exchange['kind'];
-  if (typeof kind === 'string' && kind !== 'pass-through') refuse(['exchange', 'kind'], `exchange kind ${kind}`);
-  if (kind === 'pass-through') {
-    for (const key of ['endpoint', 'certificateAuthorityFile']) {
-      if (key in exchange) faults.push({ path: ['rules', at, 'exchange', key], message: 'pass-through calls no endpoint' });
-    }
-  }
-  for (const key of ['acceptAudiences', 'parameters', 'registries', 'inPod']) if (key in rule) refuse([key], key);
-  if (rule['prewarm'] === true) refuse(['prewarm'], 'prewarm');
-  if (rule['secretName'] === 'annotation') refuse(['secretName'], 'secretName: annotation');
-  const delivery: unknown = rule['delivery'];
-  if (Array.isArray(delivery) && delivery.includes('kubelet')) refuse(['delivery'], 'delivery kubelet');
-  if (z.looseObject({}).catch({}).parse(rule['token'])['inject'] === 'mount') refuse(['token', 'inject'], 'inject: mount');
-  return faults;
 }
 
 /** The text of a system error's code, for sentences: never its message, which repeats the path and more. */
@@ -206,6 +186,7 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
     namespace: environment['KEYLESS_PULL_NAMESPACE'],
     podName: environment['KEYLESS_PULL_POD_NAME'],
     logLevel: environment['KEYLESS_PULL_LOG_LEVEL'],
-    noColor: environment['NO_COLOR'] !== undefined,
+    // https://no-color.org: present and not empty.
+    noColor: Boolean(environment['NO_COLOR']),
   };
 }

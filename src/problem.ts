@@ -7,6 +7,7 @@ export type Retry = 'no' | 'soon' | 'later';
  * Every failure this program can name. `status` is the HTTP status that fits, 0 where none does; `means` is the
  * sentence of the README's table. Codes are a contract: they stand in conditions, events, metrics and logs.
  */
+// oxfmt-ignore
 export const problemCodes = {
   'config-invalid': { retry: 'no', status: 0, means: 'the configuration was refused; every fault is listed' },
   'not-built': { retry: 'no', status: 0, means: 'the configuration asks for a part that this version lacks' },
@@ -65,7 +66,11 @@ export class Problem extends Error {
   readonly code: ProblemCode;
   readonly details: ProblemDetails;
 
-  constructor(code: ProblemCode, message: string, options: { cause?: unknown; details?: ProblemDetails } = {}) {
+  constructor(
+    code: ProblemCode,
+    message: string,
+    options: { cause?: unknown; details?: ProblemDetails } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? {};

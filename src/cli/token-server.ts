@@ -48,7 +48,10 @@ const SIGNING_WARNING_MS = 14 * DAY_MS;
  * started after us.
  * @throws Problem `config-invalid`, `file-unreadable`, `certificate-unreadable` or `port-taken`
  */
-export async function runTokenServer(options: TokenServerOptions, io: TokenServerIo = {}): Promise<RunningTokenServer> {
+export async function runTokenServer(
+  options: TokenServerOptions,
+  io: TokenServerIo = {},
+): Promise<RunningTokenServer> {
   const { clock = systemClock, log = createLog(options.logLevel ?? 'info') } = io;
   const config = loadTokenServerConfig(options.config);
   const key = readKey(config, clock, log);
@@ -70,21 +73,32 @@ export async function runTokenServer(options: TokenServerOptions, io: TokenServe
   const handler = createTokenRoutes({ service, anyUser, access, verifier, sign, clock, log });
   const host = options.host ?? config.listen.host;
   const listener = await listen({ handler, host, port: options.port ?? config.listen.port, tls, clock });
-  log.info({ url: listener.url, path: TOKEN_PATH, service, issuers: config.issuers.map((one) => one.issuer) }, 'token server started');
+  log.info(
+    { url: listener.url, path: TOKEN_PATH, service, issuers: config.issuers.map((one) => one.issuer) },
+    'token server started',
+  );
   return stoppable(listener, log, io.signal);
 }
 
 function readKey(config: TokenServerConfig, clock: Clock, log: Log) {
   const [files] = config.signing.keys;
   if (!files) throw new TypeError('the schema lets no config without a signing key pass');
-  const key = readSigningKey(new SecretText(readText(files.keyFile)), readText(files.certificateFile), clock.now());
+  const key = readSigningKey(
+    new SecretText(readText(files.keyFile)),
+    readText(files.certificateFile),
+    clock.now(),
+  );
   if (key.expiresAt - clock.now() < SIGNING_WARNING_MS) {
     log.warn({ expiresAt: new Date(key.expiresAt).toISOString() }, 'the signing certificate expires soon');
   }
   return key;
 }
 
-function stoppable(listener: AsyncDisposable & { url: string }, log: Log, signal?: AbortSignal): RunningTokenServer {
+function stoppable(
+  listener: AsyncDisposable & { url: string },
+  log: Log,
+  signal?: AbortSignal,
+): RunningTokenServer {
   const { promise: stopped, resolve, reject } = Promise.withResolvers<void>();
   let stopping = false;
   const stop = () => {

@@ -15,6 +15,8 @@ export interface KubeCall extends CallOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** Waits for no other call: the Lease's renewal, of which there is never more than one. */
+  readonly vital?: boolean;
 }
 
 export interface KubeConnection extends AsyncDisposable {
@@ -93,7 +95,7 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
   }
 
   async function attempt(call: KubeCall): Promise<unknown> {
-    using _place = await gate.enter(call.urgent ?? false, call.signal);
+    using _place = call.vital ? undefined : await gate.enter(call.urgent ?? false, call.signal);
     const response = await open(call);
     const body = await readBody(response, call.signal);
     if (response.statusCode < 300) return body;

@@ -23,7 +23,7 @@ export function createEventWriter({ connection, clock, log }: KubeCallTools): (e
       body: {
         apiVersion: 'events.k8s.io/v1',
         kind: 'Event',
-        metadata: { generateName: `${name.slice(0, 200)}.`, namespace },
+        metadata: { generateName: `${name.slice(0, 200)}-`, namespace },
         eventTime: new Date(at).toISOString().replace('Z', '000Z'),
         reportingController: CONTROLLER,
         reportingInstance: CONTROLLER,

@@ -17,13 +17,13 @@ export function createLeaseCalls({
     async createLease(lease, options) {
       const body = leaseManifest(lease);
       return viewLease(
-        await connection.call({ ...options, urgent: true, method: 'POST', path: leases, body }),
+        await connection.call({ ...options, vital: true, method: 'POST', path: leases, body }),
       );
     },
     async updateLease(lease, options) {
       const path = `${leases}${pathTo`/${lease.name}`}`;
       const body = leaseManifest(lease);
-      return viewLease(await connection.call({ ...options, urgent: true, method: 'PUT', path, body }));
+      return viewLease(await connection.call({ ...options, vital: true, method: 'PUT', path, body }));
     },
   };
 }

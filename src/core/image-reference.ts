@@ -10,9 +10,9 @@ export interface ImageReference {
   readonly digest?: string;
 }
 
-/** https://github.com/distribution/reference: reference.go (NameTotalLengthMax) and regexp.go. */
-const LONGEST_NAME = 255;
-/** Tag (128), digest (algorithm and up to 128 hex digits) and separators on top of the name: longer text is refused unread. */
+/** https://github.com/distribution/reference: reference.go (RepositoryNameTotalLengthMax; the host does not count) and regexp.go. */
+const LONGEST_REPOSITORY = 255;
+/** A DNS name (253), tag (128) and digest (algorithm and 128 hex digits) on top of the repository: longer text is refused unread. */
 const LONGEST_REFERENCE = 1024;
 
 const DOMAIN =
@@ -30,7 +30,8 @@ const BARE_DIGEST = /^[a-f0-9]{64}$/;
  */
 export function parseImageReference(text: string): ImageReference {
   if (text === '') throw new Problem('image-unparseable', 'the image reference is empty');
-  if (text.length > LONGEST_REFERENCE) throw unparseable(text, `is longer than ${LONGEST_REFERENCE} characters`);
+  if (text.length > LONGEST_REFERENCE)
+    throw unparseable(text, `is longer than ${LONGEST_REFERENCE} characters`);
   if (BARE_DIGEST.test(text)) throw unparseable(text, 'is a bare image id; write a repository name');
 
   const [beforeDigest, digest] = splitAt(text, text.indexOf('@'));
@@ -42,14 +43,15 @@ export function parseImageReference(text: string): ImageReference {
   if (tag !== undefined && !TAG.test(tag)) throw unparseable(text, 'has a malformed tag');
 
   const { host, repository } = splitDomain(name);
-  if (!DOMAIN.test(host) && !IPV6_DOMAIN.test(host)) throw unparseable(text, 'names a malformed registry host');
+  if (!DOMAIN.test(host) && !IPV6_DOMAIN.test(host))
+    throw unparseable(text, 'names a malformed registry host');
   const components = repository.split('/');
   if (!components.every((component) => COMPONENT.test(component))) {
     const lower = repository !== repository.toLowerCase() ? ' (it must be lower case)' : '';
     throw unparseable(text, `has a malformed repository name${lower}`);
   }
-  if (host.length + 1 + repository.length > LONGEST_NAME) {
-    throw unparseable(text, `has a name longer than ${LONGEST_NAME} characters`);
+  if (repository.length > LONGEST_REPOSITORY) {
+    throw unparseable(text, `has a repository name longer than ${LONGEST_REPOSITORY} characters`);
   }
   return { host, repository, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }

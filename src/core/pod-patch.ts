@@ -21,7 +21,13 @@ export function patchFor(raw: unknown, pod: PodView, plan: Plan, gate: boolean):
   const carries = plan.needs.length > 0 || plan.onNode.length > 0 || plan.tokens.length > 0;
   const operations: PatchOperation[] = [];
   if (carries) {
-    appendMissing(operations, spec, 'imagePullSecrets', pod.pullSecrets, plan.needs.map(({ need }) => need.secretName));
+    appendMissing(
+      operations,
+      spec,
+      'imagePullSecrets',
+      pod.pullSecrets,
+      plan.needs.map(({ need }) => need.secretName),
+    );
     addTokenVolume(operations, spec, plan.tokens);
     setMember(operations, metadata, 'labels', MANAGED_LABEL, 'true');
     setMember(operations, metadata, 'annotations', CREDENTIALS_ANNOTATION, credentialsText(plan));
@@ -53,11 +59,19 @@ function appendMissing(
   }
 }
 
-function addTokenVolume(operations: PatchOperation[], spec: Readonly<Record<string, unknown>>, tokens: readonly TokenSource[]): void {
+function addTokenVolume(
+  operations: PatchOperation[],
+  spec: Readonly<Record<string, unknown>>,
+  tokens: readonly TokenSource[],
+): void {
   if (tokens.length === 0) return;
   const projected = {
     sources: tokens.map((token) => ({
-      serviceAccountToken: { audience: token.audience, expirationSeconds: token.expirationSeconds, path: `${token.rule}/token` },
+      serviceAccountToken: {
+        audience: token.audience,
+        expirationSeconds: token.expirationSeconds,
+        path: `${token.rule}/token`,
+      },
     })),
   };
   const volumes = Array.isArray(spec['volumes']) ? spec['volumes'] : undefined;
@@ -104,7 +118,8 @@ function setMember(
 function removeGates(operations: PatchOperation[], spec: Readonly<Record<string, unknown>>): void {
   const gates = Array.isArray(spec['schedulingGates']) ? spec['schedulingGates'] : [];
   for (let at = gates.length - 1; at >= 0; at--) {
-    if (fieldsOf(gates[at])['name'] === GATE) operations.push({ op: 'remove', path: `/spec/schedulingGates/${at}` });
+    if (fieldsOf(gates[at])['name'] === GATE)
+      operations.push({ op: 'remove', path: `/spec/schedulingGates/${at}` });
   }
 }
 

@@ -29,6 +29,8 @@ export interface PodView {
   readonly priorityClass: string;
   readonly ownedByDaemonSet: boolean;
   readonly isMirror: boolean;
+  /** Not yet scheduled, or its images are not all there. */
+  readonly isPending: boolean;
   readonly isDeleting: boolean;
   /** Epoch milliseconds; 0 until stored. */
   readonly createdAt: number;
@@ -61,7 +63,7 @@ function listOf(value: unknown): readonly Fields[] {
   return Array.isArray(value) ? value.map(fieldsOf) : [];
 }
 
-function textOf(value: unknown): string {
+export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
@@ -73,7 +75,9 @@ function textMapOf(value: unknown): Readonly<Record<string, string>> {
 }
 
 function namesOf(value: unknown): string[] {
-  return listOf(value).map((entry) => textOf(entry['name'])).filter((name) => name !== '');
+  return listOf(value)
+    .map((entry) => textOf(entry['name']))
+    .filter((name) => name !== '');
 }
 
 /** @param namespace the request's namespace: an object in admission may lack its own */
@@ -87,7 +91,8 @@ export function viewPod(raw: unknown, namespace?: string): PodView {
     namespace: namespace ?? textOf(metadata['namespace']),
     name: name || `${textOf(metadata['generateName'])}*`,
     uid: textOf(metadata['uid']),
-    serviceAccount: textOf(spec['serviceAccountName']) || 'default',
+    // The older name of the field: the API server fills in the newer, a manifest on disk may have this one alone.
+    serviceAccount: textOf(spec['serviceAccountName']) || textOf(spec['serviceAccount']) || 'default',
     images: imagesOf(spec),
     pullSecrets: namesOf(spec['imagePullSecrets']),
     gates: namesOf(spec['schedulingGates']),
@@ -97,6 +102,7 @@ export function viewPod(raw: unknown, namespace?: string): PodView {
     priorityClass: textOf(spec['priorityClassName']),
     ownedByDaemonSet: listOf(metadata['ownerReferences']).some((owner) => owner['kind'] === 'DaemonSet'),
     isMirror: MIRROR_ANNOTATION in annotations,
+    isPending: (textOf(fieldsOf(pod['status'])['phase']) || 'Pending') === 'Pending',
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',
     createdAt: instantOf(metadata['creationTimestamp']),
   };
@@ -109,9 +115,12 @@ function imagesOf(spec: Fields): PodImage[] {
     if (typeof image === 'string' && image !== '') images.push({ origin, name: textOf(name), image });
   };
   for (const container of listOf(spec['initContainers'])) take('init', container['name'], container['image']);
-  for (const container of listOf(spec['containers'])) take('container', container['name'], container['image']);
-  for (const container of listOf(spec['ephemeralContainers'])) take('ephemeral', container['name'], container['image']);
-  for (const volume of listOf(spec['volumes'])) take('volume', volume['name'], fieldsOf(volume['image'])['reference']);
+  for (const container of listOf(spec['containers']))
+    take('container', container['name'], container['image']);
+  for (const container of listOf(spec['ephemeralContainers']))
+    take('ephemeral', container['name'], container['image']);
+  for (const volume of listOf(spec['volumes']))
+    take('volume', volume['name'], fieldsOf(volume['image'])['reference']);
   return images;
 }
 
@@ -134,7 +143,9 @@ export function viewNamespace(raw: unknown): NamespaceView {
   return {
     name: textOf(metadata['name']),
     labels: textMapOf(metadata['labels']),
-    isTerminating: textOf(metadata['deletionTimestamp']) !== '' || fieldsOf(namespace['status'])['phase'] === 'Terminating',
+    isTerminating:
+      textOf(metadata['deletionTimestamp']) !== '' ||
+      fieldsOf(namespace['status'])['phase'] === 'Terminating',
   };
 }
 

@@ -1,5 +1,5 @@
 // PullCredential, the custom resource: everything about a credential except the credential.
-import { fieldsOf, instantOf } from './pod-view.ts';
+import { fieldsOf, instantOf, textOf } from './pod-view.ts';
 import { isUsable, type Need } from './pull-credential.ts';
 import { MANAGED_LABEL, RECORD_API_VERSION, RECORD_KIND } from './vocabulary.ts';
 import type { OwnerReference } from './pull-secret.ts';
@@ -46,17 +46,17 @@ export function viewRecord(raw: unknown): PullCredentialRecord {
   const account = fieldsOf(spec['serviceAccount']);
   const status = viewStatus(record['status']);
   return {
-    namespace: String(metadata['namespace'] ?? ''),
-    name: String(metadata['name'] ?? ''),
-    uid: String(metadata['uid'] ?? ''),
-    resourceVersion: String(metadata['resourceVersion'] ?? ''),
+    namespace: textOf(metadata['namespace']),
+    name: textOf(metadata['name']),
+    uid: textOf(metadata['uid']),
+    resourceVersion: textOf(metadata['resourceVersion']),
     isDeleting: typeof metadata['deletionTimestamp'] === 'string',
-    account: String(account['name'] ?? ''),
-    accountUid: String(account['uid'] ?? ''),
-    rule: String(spec['rule'] ?? ''),
-    principal: String(spec['principal'] ?? ''),
-    host: String(spec['registry'] ?? ''),
-    secretName: String(spec['secretName'] ?? ''),
+    account: textOf(account['name']),
+    accountUid: textOf(account['uid']),
+    rule: textOf(spec['rule']),
+    principal: textOf(spec['principal']),
+    host: textOf(spec['registry']),
+    secretName: textOf(spec['secretName']),
     ...(status && { status }),
   };
 }
@@ -69,15 +69,15 @@ function viewStatus(raw: unknown): RecordStatus | undefined {
   return {
     isReady: ready['status'] === 'True',
     // The fence keeps everybody but our worker from writing a status, so the reason is one of ours.
-    reason: String(ready['reason'] ?? '') as RecordStatus['reason'],
-    message: String(ready['message'] ?? ''),
+    reason: textOf(ready['reason']) as RecordStatus['reason'],
+    message: textOf(ready['message']),
     changedAt: instantOf(ready['lastTransitionTime']),
     issuedAt: instantOf(status['issuedAt']),
     expiresAt: instantOf(status['expiresAt']),
     refreshAt: instantOf(status['refreshAt']),
-    digest: String(status['digest'] ?? ''),
-    tokenId: String(status['tokenID'] ?? ''),
-    secretUid: String(status['secretUID'] ?? ''),
+    digest: textOf(status['digest']),
+    tokenId: textOf(status['tokenID']),
+    secretUid: textOf(status['secretUID']),
   };
 }
 
@@ -132,7 +132,11 @@ export function statusManifest(status: RecordStatus): Record<string, unknown> {
 }
 
 /** The status after a failure: what is still good stays ready, and the reason says what stands in the way. */
-export function statusAfterProblem(before: RecordStatus | undefined, problem: Problem, now: number): RecordStatus {
+export function statusAfterProblem(
+  before: RecordStatus | undefined,
+  problem: Problem,
+  now: number,
+): RecordStatus {
   const isReady = before !== undefined && before.isReady && isUsable(before.expiresAt, now);
   return {
     issuedAt: 0,
@@ -165,7 +169,12 @@ export function isRecordOf(record: PullCredentialRecord, need: Need): boolean {
 export function isReadyFor(record: PullCredentialRecord | undefined, need: Need, now: number): boolean {
   const status = record?.status;
   if (!record || !status) return false;
-  return isRecordOf(record, need) && status.isReady && status.digest === need.digest && isUsable(status.expiresAt, now);
+  return (
+    isRecordOf(record, need) &&
+    status.isReady &&
+    status.digest === need.digest &&
+    isUsable(status.expiresAt, now)
+  );
 }
 
 /** Whole seconds, as Kubernetes writes its timestamps. */

@@ -69,7 +69,12 @@ export function digestOf(rule: RegistryRule, parameters: Readonly<Record<string,
   const plain = Object.keys(parameters).length === 0;
   const known = plain ? plainDigests.get(rule) : undefined;
   if (known) return known;
-  const read = { audience: rule.audience, exchange: rule.exchange, expirationSeconds: rule.token.expirationSeconds, parameters };
+  const read = {
+    audience: rule.audience,
+    exchange: rule.exchange,
+    expirationSeconds: rule.token.expirationSeconds,
+    parameters,
+  };
   const digest = hash('sha256', canonicalJson(read)).slice(0, 32);
   if (plain) plainDigests.set(rule, digest);
   return digest;

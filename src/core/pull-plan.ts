@@ -19,7 +19,12 @@ export interface TokenSource {
   readonly expirationSeconds: number;
 }
 
-export type LeftOutReason = 'no-rule' | 'image-unparseable' | 'too-many-needs' | 'mountable-secrets' | 'opted-out';
+export type LeftOutReason =
+  | 'no-rule'
+  | 'image-unparseable'
+  | 'too-many-needs'
+  | 'mountable-secrets'
+  | 'opted-out';
 
 export interface LeftOut {
   readonly reason: LeftOutReason;
@@ -64,7 +69,12 @@ export function planPulls(
   const plan = { identity, needs, onNode, tokens, leftOut };
   if (pod.isMirror) return plan;
   if (pod.labels[INJECT_LABEL] === 'disabled') {
-    leftOut.push({ reason: 'opted-out', host: '', container: '', message: `the label ${INJECT_LABEL}=disabled opts this pod out of credentials` });
+    leftOut.push({
+      reason: 'opted-out',
+      host: '',
+      container: '',
+      message: `the label ${INJECT_LABEL}=disabled opts this pod out of credentials`,
+    });
     return plan;
   }
 
@@ -73,9 +83,16 @@ export function planPulls(
     const host = hostOf(image, name, leftOut);
     if (host === undefined || seen.has(host)) continue;
     seen.add(host);
-    const rule = ruleForHost(settings.rules, host, (candidate) => ruleSpeaksOf(candidate, account.name, namespaceLabels));
+    const rule = ruleForHost(settings.rules, host, (candidate) =>
+      ruleSpeaksOf(candidate, account.name, namespaceLabels),
+    );
     if (!rule) {
-      leftOut.push({ reason: 'no-rule', host, container: name, message: `no rule covers registry ${host}: it is pulled without a credential from keyless-pull` });
+      leftOut.push({
+        reason: 'no-rule',
+        host,
+        container: name,
+        message: `no rule covers registry ${host}: it is pulled without a credential from keyless-pull`,
+      });
       continue;
     }
     if (rule.delivery.includes('secret')) {
@@ -86,7 +103,11 @@ export function planPulls(
     }
     if (rule.delivery.includes('kubelet') && !onNode.includes(rule.name)) onNode.push(rule.name);
     if (wantsVolume(rule) && !tokens.some((token) => token.rule === rule.name)) {
-      tokens.push({ rule: rule.name, audience: rule.audience, expirationSeconds: rule.token.expirationSeconds });
+      tokens.push({
+        rule: rule.name,
+        audience: rule.audience,
+        expirationSeconds: rule.token.expirationSeconds,
+      });
     }
   }
   return plan;
@@ -109,7 +130,12 @@ function hostOf(image: string, container: string, leftOut: LeftOut[]): string | 
     return parseImageReference(image).host.toLowerCase();
   } catch (error) {
     if (!isProblem(error, 'image-unparseable')) throw error;
-    leftOut.push({ reason: 'image-unparseable', host: '', container, message: `${error.message}: no credential can be chosen for it` });
+    leftOut.push({
+      reason: 'image-unparseable',
+      host: '',
+      container,
+      message: `${error.message}: no credential can be chosen for it`,
+    });
     return undefined;
   }
 }
@@ -121,9 +147,15 @@ function refusalOf(
   settings: PlanSettings,
 ): Pick<LeftOut, 'reason' | 'message'> | undefined {
   if (planned >= settings.needsPerPod) {
-    return { reason: 'too-many-needs', message: `this pod needs more than ${settings.needsPerPod} credentials: none is added for ${need.host}` };
+    return {
+      reason: 'too-many-needs',
+      message: `this pod needs more than ${settings.needsPerPod} credentials: none is added for ${need.host}`,
+    };
   }
-  if (account.annotations[ENFORCE_MOUNTABLE_ANNOTATION] === 'true' && !account.pullSecrets.includes(need.secretName)) {
+  if (
+    account.annotations[ENFORCE_MOUNTABLE_ANNOTATION] === 'true' &&
+    !account.pullSecrets.includes(need.secretName)
+  ) {
     return {
       reason: 'mountable-secrets',
       message: `ServiceAccount ${account.name} enforces mountable secrets: add ${need.secretName} to its imagePullSecrets, or remove the annotation ${ENFORCE_MOUNTABLE_ANNOTATION}`,

@@ -1,6 +1,12 @@
 // The Secret that carries a credential to the kubelet: its name, and its manifest. Nobody here can read one back.
 import { hash } from 'node:crypto';
-import { MANAGED_LABEL, RECORD_API_VERSION, RECORD_KIND, SECRET_PREFIX, VELERO_EXCLUDE_LABEL } from './vocabulary.ts';
+import {
+  MANAGED_LABEL,
+  RECORD_API_VERSION,
+  RECORD_KIND,
+  SECRET_PREFIX,
+  VELERO_EXCLUDE_LABEL,
+} from './vocabulary.ts';
 import type { Credential, Need } from './pull-credential.ts';
 
 /** The digits of RFC 4648 base32 in lower case: legal in names and never mistaken for one another. */
@@ -63,7 +69,11 @@ export interface SecretManifest {
  * The Secret of a need, owned by its record. Without a credential it holds `{"auths":{}}`, which kubelets read as "no
  * login here". With `uid` the API server refuses (409) to write over any other life of that name.
  */
-export function secretManifest(need: Need, recordUid: string, content?: { uid: string; credential?: Credential }): SecretManifest {
+export function secretManifest(
+  need: Need,
+  recordUid: string,
+  content?: { uid: string; credential?: Credential },
+): SecretManifest {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -74,7 +84,14 @@ export function secretManifest(need: Need, recordUid: string, content?: { uid: s
       ...(content && { uid: content.uid }),
       labels: { [MANAGED_LABEL]: 'true', [VELERO_EXCLUDE_LABEL]: 'true' },
       ownerReferences: [
-        { apiVersion: RECORD_API_VERSION, kind: RECORD_KIND, name: need.secretName, uid: recordUid, controller: true, blockOwnerDeletion: false },
+        {
+          apiVersion: RECORD_API_VERSION,
+          kind: RECORD_KIND,
+          name: need.secretName,
+          uid: recordUid,
+          controller: true,
+          blockOwnerDeletion: false,
+        },
       ],
     },
     data: { '.dockerconfigjson': Buffer.from(dockerConfig(content?.credential)).toString('base64') },
@@ -87,7 +104,9 @@ function dockerConfig(credential: Credential | undefined): string {
   const password = credential.password.reveal();
   const auth = Buffer.from(`${credential.username}:${password}`).toString('base64');
   const login = { username: credential.username, password, auth };
-  return JSON.stringify({ auths: Object.fromEntries(credential.hosts.map((host) => [dockerConfigKey(host), login])) });
+  return JSON.stringify({
+    auths: Object.fromEntries(credential.hosts.map((host) => [dockerConfigKey(host), login])),
+  });
 }
 
 /** Docker Hub's key is a URL for history's sake; the kubelet and every client know it. */

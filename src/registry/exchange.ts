@@ -35,7 +35,10 @@ export async function exchange(call: ExchangeCall, input: ExchangeInput): Promis
   if (!family) throw new Problem('not-built', `exchange kind ${kind} is not built in this version`);
   const credential = await family(call, input);
   if (credential.expiresAt <= call.clock.now()) {
-    throw new Problem('credential-already-expired', `${input.planned.need.host} answered with a credential that is already expired`);
+    throw new Problem(
+      'credential-already-expired',
+      `${input.planned.need.host} answered with a credential that is already expired`,
+    );
   }
   return credential;
 }

@@ -46,7 +46,11 @@ function speaksOf(rule: AccessRule, subject: AccessSubject): boolean {
   );
 }
 
-function allowedActions(rules: readonly AccessRule[], subject: AccessSubject, scope: RegistryScope): GrantableAction[] {
+function allowedActions(
+  rules: readonly AccessRule[],
+  subject: AccessSubject,
+  scope: RegistryScope,
+): GrantableAction[] {
   const covering = rules.filter((rule) =>
     rule.repositories.some((pattern) => matchesRepository(pattern, scope.name, subject)),
   );
@@ -56,7 +60,10 @@ function allowedActions(rules: readonly AccessRule[], subject: AccessSubject, sc
 }
 
 /** What was asked and not granted, for the log: an empty answer is no error to the client, who only learns it later. */
-export function withheldFrom(asked: readonly RegistryScope[], granted: readonly RegistryScope[]): RegistryScope[] {
+export function withheldFrom(
+  asked: readonly RegistryScope[],
+  granted: readonly RegistryScope[],
+): RegistryScope[] {
   return asked
     .map((scope) => {
       const same = granted.find(

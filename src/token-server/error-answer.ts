@@ -17,7 +17,8 @@ const SHORTEST_RETRY_MS = 1000;
 
 /** What a Problem is answered with; anything else is our bug, and only that is said. */
 export function errorAnswerFor(error: unknown): ErrorAnswer {
-  if (!isProblem(error)) return { status: 500, message: 'something went wrong here', oauthError: 'server_error' };
+  if (!isProblem(error))
+    return { status: 500, message: 'something went wrong here', oauthError: 'server_error' };
   const { status, retry } = problemCodes[error.code];
   return {
     // A code without a status of its own is about our files or our start, so it is our fault.

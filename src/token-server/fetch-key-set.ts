@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import { readText } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';
-import type { TrustedIssuer } from './token-server-config.ts';
+import type { TrustedIssuer } from './trusted-issuer.ts';
 
 export type Fetch = typeof undiciFetch;
 
@@ -16,10 +16,15 @@ export const FETCH_DEADLINE_MS = 5000;
 /** Two keys are 2 KiB; this is room for a hundred rotations nobody cleaned up, and a bound on what a hostile host can send. */
 const LARGEST_DOCUMENT_BYTES = 256 * 1024;
 
+/** kube-apiserver answers 406 for its keys to who accepts application/json only (RFC 7517 section 8.5). */
+const ACCEPT = 'application/json, application/jwk-set+json';
+
 const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
 
 /** Members are jose's to judge; only what is no public signature key by its very shape is left out. */
-const KeySet = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })).max(1000) });
+const KeySet = z.object({
+  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })).max(1000),
+});
 
 interface Call {
   readonly fetch: Fetch;
@@ -47,7 +52,9 @@ export async function fetchKeySet(
   try {
     const discovery = parse(Discovery, await getJson(call, discoveryUrl(trusted)), 'discovery document');
     if (discovery.issuer !== trusted.issuer) {
-      throw malformed(`the discovery document of ${trusted.issuer} names another issuer; they must be equal byte for byte`);
+      throw malformed(
+        `the discovery document of ${trusted.issuer} names another issuer; they must be equal byte for byte`,
+      );
     }
     const keySet = parse(KeySet, await getJson(call, keysUrl(trusted, discovery.jwks_uri)), 'key set');
     const keys = keySet.keys.filter((key) => (key.kty === 'RSA' || key.kty === 'EC') && !('d' in key));
@@ -67,7 +74,9 @@ function keysUrl(trusted: TrustedIssuer, jwksUri: string): URL {
   if (url?.protocol !== 'https:') throw malformed(`jwks_uri of ${trusted.issuer} is no https URL`);
   const hosts = [new URL(trusted.issuer).host, discoveryUrl(trusted).host, ...trusted.keysHosts];
   if (hosts.includes(url.host)) return url;
-  throw malformed(`jwks_uri of ${trusted.issuer} is on the host ${url.host}; name it in keysHosts if it is to be trusted`);
+  throw malformed(
+    `jwks_uri of ${trusted.issuer} is on the host ${url.host}; name it in keysHosts if it is to be trusted`,
+  );
 }
 
 async function getJson({ fetch, agent, signal, bearer }: Call, url: URL): Promise<unknown> {
@@ -77,9 +86,9 @@ async function getJson({ fetch, agent, signal, bearer }: Call, url: URL): Promis
       dispatcher: agent,
       signal,
       redirect: 'manual',
-      headers: { accept: 'application/json', ...(bearer && { authorization: `Bearer ${bearer.reveal()}` }) },
+      headers: { accept: ACCEPT, ...(bearer && { authorization: `Bearer ${bearer.reveal()}` }) },
     });
-    if (answer.status !== 200) throw statusProblem(answer.status, where);
+    if (answer.status !== 200) throw statusProblem(answer.status, where, bearer !== undefined);
     return JSON.parse(await readBounded(answer.body ?? [], where));
   } catch (error) {
     if (error instanceof Problem) throw error;
@@ -89,21 +98,27 @@ async function getJson({ fetch, agent, signal, bearer }: Call, url: URL): Promis
   }
 }
 
-async function readBounded(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, where: string): Promise<string> {
+async function readBounded(
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  where: string,
+): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body) {
     size += chunk.byteLength;
-    if (size > LARGEST_DOCUMENT_BYTES) throw malformed(`${where} answered with more than ${LARGEST_DOCUMENT_BYTES} bytes`);
+    if (size > LARGEST_DOCUMENT_BYTES)
+      throw malformed(`${where} answered with more than ${LARGEST_DOCUMENT_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function statusProblem(status: number, where: string): Problem {
+function statusProblem(status: number, where: string, hasBearer: boolean): Problem {
   const details = { upstream: String(status) };
   if (status === 401 || status === 403) {
-    const cure = 'bind the ClusterRole system:service-account-issuer-discovery, or set bearerFile';
+    const cure = hasBearer
+      ? 'the token in bearerFile must be valid there, its account bound to system:service-account-issuer-discovery'
+      : 'bind the ClusterRole system:service-account-issuer-discovery to everybody, or set bearerFile';
     return new Problem('exchange-refused', `${where} answered ${status}: ${cure}`, { details });
   }
   const code = status >= 500 || status === 429 ? 'exchange-unreachable' : 'exchange-malformed';

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import { Problem } from '../problem.ts';
 import type { Fetch } from './fetch-key-set.ts';
 import { fetchKeySet } from './fetch-key-set.ts';
-import type { TrustedIssuer } from './token-server-config.ts';
+import type { TrustedIssuer } from './trusted-issuer.ts';
 
 /** After a fetch that worked, a key id we do not know is not asked for again so soon: anybody can invent one. */
 export const COOL_DOWN_MS = 30_000;
@@ -50,7 +50,11 @@ export function createIssuerKeys(
   async function fetchOnce(): Promise<void> {
     try {
       const keySet = createLocalJWKSet(await fetchKeySet(trusted, { clock, fetch }));
-      known = { keySet, ids: new Set(keySet.jwks().keys.map((key) => key.kid)), fetchedAt: clock.monotonic() };
+      known = {
+        keySet,
+        ids: new Set(keySet.jwks().keys.map((key) => key.kid)),
+        fetchedAt: clock.monotonic(),
+      };
       failure = undefined;
     } catch (error) {
       failure = error;
@@ -71,10 +75,14 @@ export function createIssuerKeys(
       if (age >= OLD_MS) await unlessAborted(fetched, signal);
     }
     if (known && (failure === undefined || known.ids.has(keyId))) return known.keySet;
-    throw new Problem('exchange-unreachable', `the keys of ${trusted.issuer} cannot be fetched at the moment`, {
-      cause: failure,
-      details: { retryAfterMs: Math.max(nextAt - clock.monotonic(), 0) },
-    });
+    throw new Problem(
+      'exchange-unreachable',
+      `the keys of ${trusted.issuer} cannot be fetched at the moment`,
+      {
+        cause: failure,
+        details: { retryAfterMs: Math.max(nextAt - clock.monotonic(), 0) },
+      },
+    );
   }
 
   async function fetchNow(): Promise<void> {

@@ -38,8 +38,11 @@ export async function listen({
   clock: Clock;
 }): Promise<Listener> {
   let draining = false;
+  const unanswered = new Set<ServerResponse>();
   const serve = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.setHeader('connection', 'close');
+    unanswered.add(response);
+    response.once('close', () => unanswered.delete(response));
     handler(request, response);
   };
   const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 90_000 };
@@ -48,7 +51,13 @@ export async function listen({
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
-      reject(new Problem('port-taken', `cannot listen on ${host ?? 'any address'}, port ${port}: ${errnoText(cause)}`, { cause }));
+      reject(
+        new Problem(
+          'port-taken',
+          `cannot listen on ${host ?? 'any address'}, port ${port}: ${errnoText(cause)}`,
+          { cause },
+        ),
+      );
     });
     server.listen({ port, ...(host !== undefined && { host }) }, resolve);
   });
@@ -59,6 +68,8 @@ export async function listen({
     url: `${tls ? 'https' : 'http'}://${name}:${opened}`,
     async [Symbol.asyncDispose]() {
       draining = true;
+      // Otherwise the client keeps the connection, and closing waits for it.
+      for (const response of unanswered) if (!response.headersSent) response.setHeader('connection', 'close');
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const patience = new AbortController();
       const late = clock.sleep(DRAIN_MS, patience.signal).catch(() => undefined);
@@ -75,8 +86,13 @@ function secureServer(
   serve: RequestListener,
 ) {
   try {
-    return createHttpsServer({ ...limits, cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' }, serve);
+    return createHttpsServer(
+      { ...limits, cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' },
+      serve,
+    );
   } catch (cause) {
-    throw new Problem('certificate-unreadable', 'the serving certificate and its key cannot be used', { cause });
+    throw new Problem('certificate-unreadable', 'the serving certificate and its key cannot be used', {
+      cause,
+    });
   }
 }

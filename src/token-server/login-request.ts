@@ -25,7 +25,11 @@ export const LARGEST_FORM_BYTES = 48 * 1024;
  * `GET ?service=&scope=&account=` with a Basic login (distribution, "Token Authentication Specification").
  * @throws Problem `scope-malformed`
  */
-export function readGet(query: URLSearchParams, authorization: string | undefined, service: string): LoginRequest | NoLogin {
+export function readGet(
+  query: URLSearchParams,
+  authorization: string | undefined,
+  service: string,
+): LoginRequest | NoLogin {
   const fault = faultOf(query, service);
   if (fault) return fault;
   const asked = parseScopes(query.getAll('scope'));
@@ -39,7 +43,11 @@ export function readGet(query: URLSearchParams, authorization: string | undefine
  * ServiceAccount token, and it is not ours to refresh.
  * @throws Problem `scope-malformed`
  */
-export function readForm(body: string, contentType: string | undefined, service: string): LoginRequest | NoLogin {
+export function readForm(
+  body: string,
+  contentType: string | undefined,
+  service: string,
+): LoginRequest | NoLogin {
   if (!/^application\/x-www-form-urlencoded *(?:;|$)/i.test(contentType ?? '')) {
     return malformed('invalid_request', 'the body must be a form, application/x-www-form-urlencoded');
   }
@@ -48,11 +56,13 @@ export function readForm(body: string, contentType: string | undefined, service:
   if (fault) return fault;
   const grantType = form.get('grant_type');
   if (grantType === null) return malformed('invalid_request', 'grant_type is missing');
-  if (grantType !== 'password') return malformed('unsupported_grant_type', 'the only grant_type here is password');
+  if (grantType !== 'password')
+    return malformed('unsupported_grant_type', 'the only grant_type here is password');
   const asked = parseScopes(form.getAll('scope'));
   const user = form.get('username');
   const password = form.get('password');
-  if (user === null || password === null) return malformed('invalid_request', 'username or password is missing');
+  if (user === null || password === null)
+    return malformed('invalid_request', 'username or password is missing');
   return withAccount({ kind: 'login', user, password: new SecretText(password), asked }, form.get('account'));
 }
 
@@ -70,7 +80,9 @@ function readBasic(authorization: string | undefined): { user: string; password:
   if (encoded === undefined) return undefined;
   const decoded = Buffer.from(encoded, 'base64').toString('utf8');
   const colon = decoded.indexOf(':');
-  return colon < 0 ? undefined : { user: decoded.slice(0, colon), password: new SecretText(decoded.slice(colon + 1)) };
+  return colon < 0
+    ? undefined
+    : { user: decoded.slice(0, colon), password: new SecretText(decoded.slice(colon + 1)) };
 }
 
 function withAccount(login: LoginRequest, account: string | null): LoginRequest | NoLogin {

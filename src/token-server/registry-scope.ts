@@ -61,10 +61,12 @@ function parseScope(text: string): RegistryScope {
   const [, type, ofClass] = TYPE.exec(text.slice(0, first)) ?? [];
   if (type === undefined) throw malformed('the type of a scope is lower case letters and digits');
   const name = text.slice(first + 1, last);
-  if (!isName(type, name)) throw malformed('the name in a scope does not follow the grammar of repository names');
+  if (!isName(type, name))
+    throw malformed('the name in a scope does not follow the grammar of repository names');
   const list = text.slice(last + 1);
   const actions = list === '' ? [] : list.split(',');
-  if (!actions.every((action) => ACTION.test(action))) throw malformed('an action in a scope is a word or "*"');
+  if (!actions.every((action) => ACTION.test(action)))
+    throw malformed('an action in a scope is a word or "*"');
   return { type, ...(ofClass !== undefined && { class: ofClass }), name, actions: [...new Set(actions)] };
 }
 

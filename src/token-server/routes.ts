@@ -34,7 +34,15 @@ export interface TokenRoutesOptions {
  * a request that cannot be read; 503 with Retry-After while the issuer's keys are unknown. Users and passwords are
  * neither logged nor repeated.
  */
-export function createTokenRoutes({ service, anyUser, access, verifier, sign, clock, log }: TokenRoutesOptions): Express {
+export function createTokenRoutes({
+  service,
+  anyUser,
+  access,
+  verifier,
+  sign,
+  clock,
+  log,
+}: TokenRoutesOptions): Express {
   const brake = createFailureBrake(clock);
   const challenge = { 'www-authenticate': `Basic realm="${service}", charset="UTF-8"` };
   const app = express();
@@ -56,7 +64,11 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
   });
 
   app.use((_request, response) => {
-    answerError(response, { status: 404, message: `there is only ${TOKEN_PATH} here`, oauthError: 'invalid_request' });
+    answerError(response, {
+      status: 404,
+      message: `there is only ${TOKEN_PATH} here`,
+      oauthError: 'invalid_request',
+    });
   });
 
   // Last of all, and with four parameters: that is how express knows it.
@@ -70,7 +82,11 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
     answerError(response, { status, message: 'the request cannot be read', oauthError: 'invalid_request' });
   });
 
-  async function serve(request: Request, response: Response, read: () => LoginRequest | NoLogin): Promise<void> {
+  async function serve(
+    request: Request,
+    response: Response,
+    read: () => LoginRequest | NoLogin,
+  ): Promise<void> {
     const startedAt = clock.monotonic();
     const source = request.socket.remoteAddress ?? '';
     const gone = new AbortController();
@@ -81,10 +97,17 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
         return answerError(response, { status: 400, message: login.message, oauthError: login.error });
       }
       if (login.kind === 'anonymous') {
-        return answerError(response, { status: 401, message: login.message, oauthError: 'invalid_client' }, challenge);
+        return answerError(
+          response,
+          { status: 401, message: login.message, oauthError: 'invalid_client' },
+          challenge,
+        );
       }
       const { body, fields } = await issue(login, gone.signal);
-      log.info({ ...fields, source, durationMs: clock.monotonic() - startedAt }, 'registry token issued');
+      log.info(
+        { ...fields, source, durationMs: Math.round(clock.monotonic() - startedAt) },
+        'registry token issued',
+      );
       answer(response, 200, body);
     } catch (error) {
       if (!isProblem(error)) throw error;
@@ -100,7 +123,11 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
       throw new Problem('login-refused', `the user must be ${subject}, to whom the token belongs`);
     }
     const granted = grantAccess(access, verified, login.asked);
-    const { token, issuedAt, lifetimeSeconds } = await sign({ subject, access: granted, loginExpiresAt: expiresAt });
+    const { token, issuedAt, lifetimeSeconds } = await sign({
+      subject,
+      access: granted,
+      loginExpiresAt: expiresAt,
+    });
     const text = token.reveal();
     return {
       body: {
@@ -121,7 +148,12 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
     };
   }
 
-  async function refuse(response: Response, problem: Problem, source: string, signal: AbortSignal): Promise<void> {
+  async function refuse(
+    response: Response,
+    problem: Problem,
+    source: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (problem.code !== 'login-refused') {
       const level = problem.code === 'scope-malformed' || signal.aborted ? 'debug' : 'warn';
       log[level]({ error: problem, source }, 'no registry token issued');
@@ -132,18 +164,29 @@ export function createTokenRoutes({ service, anyUser, access, verifier, sign, cl
     if (held === undefined) return; // the client is gone
     if (held) return answerError(response, errorAnswerFor(problem), challenge);
     const message = 'too many logins fail at the moment';
-    answerError(response, { status: 429, message, oauthError: 'temporarily_unavailable', retryAfterMs: 5000 });
+    answerError(response, {
+      status: 429,
+      message,
+      oauthError: 'temporarily_unavailable',
+      retryAfterMs: 5000,
+    });
   }
 
   return app;
 }
 
 function answerError(response: Response, error: ErrorAnswer, headers: Record<string, string> = {}): void {
-  const retry = error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) };
+  const retry =
+    error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) };
   answer(response, error.status, errorBody(error), { ...headers, ...retry });
 }
 
-function answer(response: Response, status: number, body: object, headers: Record<string, string> = {}): void {
+function answer(
+  response: Response,
+  status: number,
+  body: object,
+  headers: Record<string, string> = {},
+): void {
   const text = JSON.stringify(body);
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',

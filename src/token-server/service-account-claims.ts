@@ -28,7 +28,8 @@ const Nested = z
  */
 export function readServiceAccountClaims(claims: JWTPayload): TokenIdentity {
   const { sub, 'kubernetes.io': raw } = claims as { sub?: unknown; 'kubernetes.io'?: unknown }; // types say what should be
-  const [system, kind, namespace = '', serviceAccount = '', ...more] = typeof sub === 'string' ? sub.split(':') : [];
+  const [system, kind, namespace = '', serviceAccount = '', ...more] =
+    typeof sub === 'string' ? sub.split(':') : [];
   const isAccount = system === 'system' && kind === 'serviceaccount' && more.length === 0;
   if (!isAccount || !DNS_LABEL.test(namespace) || !isAccountName(serviceAccount)) {
     throw refused("the token's subject is no Kubernetes ServiceAccount");
@@ -43,7 +44,10 @@ export function readServiceAccountClaims(claims: JWTPayload): TokenIdentity {
 }
 
 function isAccountName(name: string): boolean {
-  return name.length <= LONGEST_ACCOUNT && name.split('.').every((label) => /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label));
+  return (
+    name.length <= LONGEST_ACCOUNT &&
+    name.split('.').every((label) => /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label))
+  );
 }
 
 function refused(sentence: string): Problem {

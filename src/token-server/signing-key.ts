@@ -30,7 +30,8 @@ export function readSigningKey(keyPem: SecretText, certificatePem: string, now: 
   if (!leaf.checkPrivateKey(privateKey)) throw unusable("the first certificate is not the key's own");
   for (const [at, certificate] of certificates.entries()) {
     const issuer = certificates[at + 1];
-    if (issuer && !certificate.checkIssued(issuer)) throw unusable('each certificate must be issued by the one after it');
+    if (issuer && !certificate.checkIssued(issuer))
+      throw unusable('each certificate must be issued by the one after it');
     if (certificate.validFromDate.getTime() > now) throw unusable('a certificate is not valid yet');
     if (certificate.validToDate.getTime() <= now) throw unusable('a certificate has expired');
   }
@@ -47,7 +48,9 @@ export function readSigningKey(keyPem: SecretText, certificatePem: string, now: 
  * SubjectPublicKeyInfo, as base32 in groups of four (docker/libtrust, `keyIDFromCryptoKey`).
  */
 export function libtrustKeyId(publicKey: KeyObject): string {
-  const digest = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest();
+  const digest = createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest();
   const bits = [...digest.subarray(0, 30)].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   // 240 bits are 48 characters of five bits: no padding.
   const text = (bits.match(/.{5}/g) ?? []).map((five) => BASE32[parseInt(five, 2)]).join('');

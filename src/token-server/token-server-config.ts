@@ -4,21 +4,15 @@ import type { Fault } from '../config.ts';
 import { parseYaml, readText } from '../config.ts';
 import { grantableActions } from './access-rules.ts';
 import { repositoryPatternFault } from './repository-pattern.ts';
-
-const FilePath = z.string().min(1, 'name a file');
-
-const HttpsUrl = z
-  .string()
-  .regex(
-    /^https:\/\/[^\s/?#@\\]+(?:\/[^\s?#\\]*)?$/,
-    'write an https URL without user, query and fragment, exactly as the cluster writes it',
-  )
-  .refine((text) => URL.canParse(text), 'this is no URL');
+import { FilePath, HttpsUrl, TrustedIssuer } from './trusted-issuer.ts';
 
 /** What goes into a quoted string of a header and into a claim as it is. */
 const HeaderText = z
   .string()
-  .regex(/^[!#-[\]-~]{1,255}$/, 'printable ASCII without spaces, quotes and backslashes, 255 characters at most');
+  .regex(
+    /^[!#-[\]-~]{1,255}$/,
+    'printable ASCII without spaces, quotes and backslashes, 255 characters at most',
+  );
 
 const RegistrySection = z.strictObject({
   service: HeaderText.meta({ description: "as auth.token.service in the registry's own configuration" }),
@@ -28,13 +22,17 @@ const RegistrySection = z.strictObject({
     .min(60, 'clients take 60 seconds for the least that a token lives')
     .max(3600)
     .default(300)
-    .meta({ description: 'how long a registry token lives; never longer than the ServiceAccount token, but at least 60' }),
+    .meta({
+      description:
+        'how long a registry token lives; never longer than the ServiceAccount token, but at least 60',
+    }),
 });
 
 const SigningKey = z.strictObject({
   keyFile: FilePath.meta({ description: 'PEM private key, ECDSA P-256' }),
   certificateFile: FilePath.meta({
-    description: "PEM chain, the key's own certificate first; its root stands in the registry's rootcertbundle",
+    description:
+      "PEM chain, the key's own certificate first; its root stands in the registry's rootcertbundle",
   }),
 });
 
@@ -48,39 +46,12 @@ const Tls = z.strictObject({
   keyFile: FilePath.meta({ description: 'PEM private key of the serving certificate' }),
 });
 
-const TrustedIssuer = z.strictObject({
-  issuer: HttpsUrl.meta({ description: "the cluster's issuer, byte for byte as in the iss claim of its tokens" }),
-  audience: z
-    .string()
-    .min(1, 'an empty audience would accept tokens meant for anybody')
-    .max(512)
-    .regex(/^[^\s,]+$/, 'an audience has no spaces and no commas')
-    .meta({ description: 'audience that a token must name to be accepted here' }),
-  check: z.enum(['keys', 'tokenReview']).default('keys').meta({
-    description: "how tokens are checked: with the issuer's published keys, or by asking its API server",
-  }),
-  discoveryUrl: HttpsUrl.optional().meta({
-    description: "where the discovery document is read when the issuer's own name leads nowhere from here",
-  }),
-  keysHosts: z
-    .array(z.string().regex(/^[a-z0-9.[\]:-]+$/, 'write host or host:port, in lower case'))
-    .default([])
-    .meta({
-      description: "hosts besides the issuer's and the discoveryUrl's that jwks_uri may name, with the port unless it is 443",
-    }),
-  certificateAuthorityFile: FilePath.optional().meta({
-    description: "PEM bundle that the issuer's certificate is verified with, instead of the system's; read at every fetch",
-  }),
-  bearerFile: FilePath.optional().meta({
-    description: 'token shown to issuers that refuse anonymous discovery; read at every fetch',
-  }),
-});
-/** An issuer whose tokens are accepted, and how its keys are fetched. */
-export type TrustedIssuer = z.output<typeof TrustedIssuer>;
-
 const NamePattern = z
   .string()
-  .regex(/^[a-z0-9*](?:[a-z0-9.*-]{0,251}[a-z0-9*])?$/, 'a name in lower case, "*" for any run of characters');
+  .regex(
+    /^[a-z0-9*](?:[a-z0-9.*-]{0,251}[a-z0-9*])?$/,
+    'a name in lower case, "*" for any run of characters',
+  );
 
 const Access = z.strictObject({
   issuer: HttpsUrl.optional().meta({ description: 'one of issuers; absent: whichever is trusted' }),
@@ -106,7 +77,8 @@ const Access = z.strictObject({
     )
     .min(1)
     .meta({
-      description: 'whole segments; "*" is one, "**" at the end one or more, {namespace} and {serviceAccount} the account\'s',
+      description:
+        'whole segments; "*" is one, "**" at the end one or more, {namespace} and {serviceAccount} the account\'s',
     }),
   actions: z
     .array(z.enum(grantableActions, 'an action is pull or push; "*" is never granted'))
@@ -127,7 +99,10 @@ export const TokenServerConfig = z.strictObject({
     .boolean()
     .default(false)
     .meta({ description: 'accept any user name with a good token; otherwise only <namespace>/<account>' }),
-  issuers: z.array(TrustedIssuer).min(1).meta({ description: 'clusters whose ServiceAccount tokens are accepted' }),
+  issuers: z
+    .array(TrustedIssuer)
+    .min(1)
+    .meta({ description: 'clusters whose ServiceAccount tokens are accepted' }),
   access: z.array(Access).default([]).meta({ description: 'who may do what; what no rule allows is denied' }),
 });
 export type TokenServerConfig = z.output<typeof TokenServerConfig>;
@@ -143,7 +118,9 @@ export function parseTokenServerConfig(text: string, source: string): TokenServe
 }
 
 /** What clusters commonly call their own API server, besides the issuer itself. */
-const IN_CLUSTER_AUDIENCES = ['', '.cluster.local'].map((domain) => `https://kubernetes.default.svc${domain}`);
+const IN_CLUSTER_AUDIENCES = ['', '.cluster.local'].map(
+  (domain) => `https://kubernetes.default.svc${domain}`,
+);
 
 const RawConfig = z
   .object({
@@ -163,17 +140,24 @@ function crossFaults(raw: unknown): Fault[] {
   if (issuers.length > 1) refuse(['issuers', 1], 'more than one issuer');
   for (const [at, trusted] of issuers.entries()) {
     if (trusted['check'] === 'tokenReview') refuse(['issuers', at, 'check'], 'check: tokenReview');
-    if (trusted['audience'] === trusted['issuer'] || IN_CLUSTER_AUDIENCES.includes(String(trusted['audience']))) {
+    if (
+      trusted['audience'] === trusted['issuer'] ||
+      IN_CLUSTER_AUDIENCES.includes(String(trusted['audience']))
+    ) {
       faults.push({
         path: ['issuers', at, 'audience'],
-        message: "this is the API server's own audience: such a password would open the cluster, choose one for the registry",
+        message:
+          "this is the API server's own audience: such a password would open the cluster, choose one for the registry",
       });
     }
   }
   if (signing.keys.length > 1) refuse(['signing', 'keys', 1], 'more than one signing key');
   for (const [at, rule] of access.entries()) {
     if ('claims' in rule) refuse(['access', at, 'claims'], 'claims');
-    if (typeof rule['issuer'] === 'string' && !issuers.some((trusted) => trusted['issuer'] === rule['issuer'])) {
+    if (
+      typeof rule['issuer'] === 'string' &&
+      !issuers.some((trusted) => trusted['issuer'] === rule['issuer'])
+    ) {
       faults.push({ path: ['access', at, 'issuer'], message: 'no entry of issuers has this issuer' });
     }
   }

@@ -9,7 +9,7 @@ import type { IssuerKeys } from './issuer-keys.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import type { TokenIdentity } from './service-account-claims.ts';
 import { readServiceAccountClaims } from './service-account-claims.ts';
-import type { TrustedIssuer } from './token-server-config.ts';
+import type { TrustedIssuer } from './trusted-issuer.ts';
 
 export interface VerifiedToken extends TokenIdentity {
   readonly issuer: string;
@@ -59,7 +59,8 @@ export function createTokenVerifier({
 
   async function verify(token: SecretText, signal: AbortSignal): Promise<VerifiedToken> {
     const text = token.reveal();
-    if (text.length > LONGEST_TOKEN) throw refused('the password is longer than a ServiceAccount token can be');
+    if (text.length > LONGEST_TOKEN)
+      throw refused('the password is longer than a ServiceAccount token can be');
     if (!COMPACT_JWS.test(text)) throw refused('the password is not a ServiceAccount token');
     const { header, issuer } = peek(text);
     const check = issuer === undefined ? undefined : checks.get(issuer);
@@ -81,9 +82,14 @@ interface IssuerCheck {
 }
 
 function createKeysCheck(keys: IssuerKeys, { issuer, audience }: TrustedIssuer, clock: Clock): IssuerCheck {
-  async function verify(text: string, header: ProtectedHeaderParameters, signal: AbortSignal): Promise<VerifiedToken> {
+  async function verify(
+    text: string,
+    header: ProtectedHeaderParameters,
+    signal: AbortSignal,
+  ): Promise<VerifiedToken> {
     // Before any key is looked for, so that such a token cannot cause a fetch.
-    if (!ALGORITHMS.includes(String(header.alg))) throw refused("the token's signature algorithm is not accepted");
+    if (!ALGORITHMS.includes(String(header.alg)))
+      throw refused("the token's signature algorithm is not accepted");
     if (typeof header.kid !== 'string') throw refused('the token does not say which key signed it');
     const keySet = await keys.keysFor(header.kid, signal);
     const claims = await verifyWithAny(text, keySet, {
@@ -136,11 +142,14 @@ function peek(text: string): { header: ProtectedHeaderParameters; issuer: string
 /** The error itself is dropped: jose's carry the claims. */
 function refusal(error: unknown, audience: string): Problem {
   if (error instanceof errors.JWTExpired) return refused('the token has expired');
-  if (error instanceof errors.JWKSNoMatchingKey) return refused('the token was signed with a key that its issuer does not publish');
-  if (error instanceof errors.JWSSignatureVerificationFailed) return refused("the token's signature is wrong");
+  if (error instanceof errors.JWKSNoMatchingKey)
+    return refused('the token was signed with a key that its issuer does not publish');
+  if (error instanceof errors.JWSSignatureVerificationFailed)
+    return refused("the token's signature is wrong");
   if (!(error instanceof errors.JWTClaimValidationFailed)) return refused('the token cannot be verified');
   if (error.reason === 'missing') return refused(`the token has no claim ${error.claim}`);
-  if (error.claim === 'aud') return refused(`the token is meant for somebody else: its audience must be ${audience}`);
+  if (error.claim === 'aud')
+    return refused(`the token is meant for somebody else: its audience must be ${audience}`);
   if (error.claim === 'nbf' && error.reason === 'check_failed') return refused('the token is not valid yet');
   return refused(`the token's claim ${error.claim} is wrong`);
 }

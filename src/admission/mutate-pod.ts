@@ -1,0 +1,153 @@
+// The flow for one pod that is being created: what it needs, what is known of that, and the patch. Nothing is minted,
+// exchanged or written here, dry run or not; the worker acts on the pod once it is stored.
+import { credentialsText, patchFor } from '../core/pod-patch.ts';
+import { injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts';
+import { isUsable } from '../core/pull-credential.ts';
+import { planPulls, type Plan, type PlannedNeed, type PlanSettings } from '../core/pull-plan.ts';
+import { PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
+import { lookUpSubject, namespaceFor, subjectInView, type Call, type Subject, type SubjectTools } from './review-subject.ts';
+import { allow, deny, patch, type Verdict, type VerdictReason } from './verdict.ts';
+import type { Clock } from '../clock.ts';
+import type { Keeper, Standing } from '../credentials/keeper.ts';
+import type { AdmissionRequest } from './review.ts';
+
+export interface MutateTools extends SubjectTools {
+  readonly keeper: Pick<Keeper, 'standingOf'>;
+  /** Read for every pod, so that a reloaded config counts at once. */
+  readonly settings: () => PlanSettings;
+  /** True if a worker renewed its Lease in the last 10 s. */
+  readonly workerIsAlive: () => boolean;
+  readonly clock: Clock;
+}
+
+export type MutatePod = (call: Call, request: AdmissionRequest) => Promise<Verdict>;
+
+/**
+ * Answers from memory; only an account or namespace that the watch has not seen costs a live look. Where that fails, the
+ * references are added all the same, for they are made of names alone.
+ */
+export function createMutatePod(tools: MutateTools): MutatePod {
+  return async (call, request) => {
+    if (request.kind !== 'Pod' || request.group !== '') return allow('not-a-pod');
+    if (request.operation !== 'CREATE' || request.subResource !== '') return allow('not-created');
+    if (PROTECTED_NAMESPACES.includes(request.namespace)) return allow('protected-namespace');
+    const pod = viewPod(request.object, request.namespace);
+    // The kubelet deletes a mirror whose spec is not the static pod's.
+    if (pod.isMirror) return allow('mirror-pod');
+
+    const settings = tools.settings();
+    const isOptedIn = (known: Parameters<typeof injectionOf>[0]) => injectionOf(known) === 'enabled';
+    const namespace = await namespaceFor(tools, call, pod.namespace, settings.rules, isOptedIn);
+    // One that nobody knows yet is opted in: the webhook's own selector has just said so.
+    if (namespace && !isOptedIn(namespace)) return allow('not-opted-in');
+
+    const { subject, plan } = await planFor(tools, call, pod, namespace?.labels ?? {}, settings);
+    const facts = factsOf(pod, plan);
+    const standings = standingsOf(tools, plan, subject);
+    const refusal = standings.find(isToBeDenied);
+    if (refusal) return deny(refusal.code, denialText(refusal), { facts, audit: auditOf(plan, false) });
+
+    const isHeld = mayBeHeld(pod) && standings.some(isWorthWaiting);
+    const gate = isHeld && tools.workerIsAlive();
+    const operations = patchFor(request.object, pod, plan, gate);
+    return patch(reasonFor(pod, plan, operations.length, gate), operations, {
+      facts: { ...facts, gated: gate },
+      audit: auditOf(plan, gate),
+      warnings: [
+        ...plan.leftOut.map(({ message }) => message),
+        ...standings.flatMap(warningFor),
+        ...(subject.presence === 'missing' ? [`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`] : []),
+        ...(isHeld && !gate ? ['no worker is alive: this pod is not held until its credentials exist, and may fail to pull'] : []),
+      ],
+    });
+  };
+}
+
+/** The account is looked up only for a pod that needs something, whatever its annotations say. */
+async function planFor(
+  tools: SubjectTools,
+  call: Call,
+  pod: PodView,
+  namespaceLabels: Readonly<Record<string, string>>,
+  settings: PlanSettings,
+): Promise<{ subject: Subject; plan: Plan }> {
+  const inView = subjectInView(tools, pod.namespace, pod.serviceAccount);
+  const first = planPulls(pod, inView.account, namespaceLabels, settings);
+  if (inView.presence === 'known' || !carriesAnything(first)) return { subject: inView, plan: first };
+  const subject = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
+  return { subject, plan: planPulls(pod, subject.account, namespaceLabels, settings) };
+}
+
+function carriesAnything(plan: Plan): boolean {
+  return plan.needs.length > 0 || plan.onNode.length > 0 || plan.tokens.length > 0;
+}
+
+type NeedStanding = PlannedNeed & Standing;
+type RefusedNeed = PlannedNeed & Extract<Standing, { kind: 'refused' }>;
+
+/** An account without a uid has no credentials: nothing was ever made for it. */
+function standingsOf({ keeper, clock }: MutateTools, plan: Plan, { account }: Subject): NeedStanding[] {
+  return plan.needs.map((planned) => {
+    if (account.uid === '') return { ...planned, kind: 'pending' };
+    const standing = keeper.standingOf(planned.need);
+    if (standing.kind === 'ready' && !isUsable(standing.expiresAt, clock.now())) return { ...planned, kind: 'pending' };
+    return { ...planned, ...standing };
+  });
+}
+
+/** The registry's own no. Throttling, a full quota or a Secret in the way are nothing that the pod could be blamed for. */
+function isToBeDenied(standing: NeedStanding): standing is RefusedNeed {
+  if (standing.kind !== 'refused' || standing.rule.whenRefused !== 'deny') return false;
+  return standing.code === 'exchange-refused' || standing.code === 'token-refused';
+}
+
+function denialText({ need, code, message }: RefusedNeed): string {
+  const { namespace, account } = need.identity;
+  return (
+    `registry ${need.host} refuses ServiceAccount ${namespace}/${account} (rule ${need.rule}, ${code}): ${message}; ` +
+    `check that the registry trusts this account (kubectl -n ${namespace} describe pullcred ${need.secretName} shows more)`
+  );
+}
+
+function warningFor(standing: NeedStanding): string[] {
+  if (standing.kind !== 'refused') return [];
+  return [`no credential for ${standing.need.host} so far (${standing.code}): ${standing.message}`];
+}
+
+/**
+ * What is refused is not waited for: the worker would release the pod at once, and the kubelet's own message helps more.
+ * But a Secret that is not ours must not be pulled with unseen: the gate gives its owner time to read the events.
+ */
+function isWorthWaiting(standing: NeedStanding): boolean {
+  if (standing.rule.whenPending !== 'gate') return false;
+  return standing.kind === 'pending' || (standing.kind === 'refused' && standing.code === 'secret-not-ours');
+}
+
+/** A gate with a node's name is invalid, and neither a node's daemons nor the cluster's own parts may wait for us. */
+function mayBeHeld(pod: PodView): boolean {
+  return pod.nodeName === '' && !pod.ownedByDaemonSet && !pod.priorityClass.startsWith('system-');
+}
+
+function reasonFor(pod: PodView, plan: Plan, operations: number, gate: boolean): VerdictReason {
+  if (plan.leftOut.some(({ reason }) => reason === 'opted-out')) return 'opted-out';
+  if (!carriesAnything(plan)) return 'no-needs';
+  if (operations === 0) return 'nothing-missing';
+  if (gate) return 'gated';
+  return isGated(pod) ? 'ungated' : 'given-credentials';
+}
+
+function factsOf(pod: PodView, plan: Plan): Readonly<Record<string, unknown>> {
+  return { pod: pod.name, serviceAccount: pod.serviceAccount, registries: plan.needs.map(({ need }) => need.host) };
+}
+
+/** More than this many are in nobody's interest in an audit log. */
+const MOST_LEFT_OUT = 16;
+
+function auditOf(plan: Plan, gate: boolean): Readonly<Record<string, string>> {
+  const leftOut = plan.leftOut.slice(0, MOST_LEFT_OUT).map(({ reason, host }) => (host ? `${host}=${reason}` : reason));
+  return {
+    ...(carriesAnything(plan) && { plan: credentialsText(plan) }),
+    ...(leftOut.length > 0 && { 'left-out': leftOut.join(', ') }),
+    ...(gate && { gate: 'held' }),
+  };
+}
