@@ -1,7 +1,7 @@
 // Builds one program with Go from a pinned module of this folder, and says how long it takes while it takes it.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { endingWithParent, findOnPath } from './command-lines.ts';
 import { identifyProcess } from './process-identity.ts';
 
@@ -25,6 +25,10 @@ export interface BuildPlan {
 // Often enough to show life in a log, seldom enough not to fill it.
 const LOG_TICK_SECONDS = 30;
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const WORK_FOLDER_PREFIX = 'building-';
+
 /** Undefined when the Go on PATH can build `module`; otherwise what is wrong with it, as half a sentence. */
 export function whyGoCannotBuild(module: string): string | undefined {
   const wanted = /^go (\S+)/m.exec(readFileSync(join(moduleFolder(module), 'go.mod'), 'utf8'))?.[1] ?? '1.26';
@@ -47,43 +51,72 @@ export async function buildPart(
   destination: string,
   progress: ProgressStream,
 ): Promise<void> {
-  mkdirSync(dirname(destination), { recursive: true });
-  removeAbandonedBuilds(destination);
-  const temporary = `${destination}.building-${process.pid}`;
-  const [command, flags] = endingWithParent(findOnPath('go') ?? 'go', [
-    ...['build', '-v', '-mod=readonly', '-trimpath', '-ldflags', plan.linkerFlags],
-    ...['-o', temporary, plan.goPackage],
-  ]);
+  const folder = dirname(destination);
+  mkdirSync(folder, { recursive: true });
+  removeAbandonedBuilds(folder);
+  const workFolder = join(folder, `${WORK_FOLDER_PREFIX}${process.pid}`);
+  mkdirSync(workFolder);
   const title = `building ${plan.name} ${plan.version}`;
   progress.write(`${title} (${plan.firstTime} the first time) …\n`);
   const startedAt = performance.now();
   const seconds = () => Math.round((performance.now() - startedAt) / 1000);
   let packages = 0;
   let output = '';
-  const ticker = startTicker(progress, () => `  ${title}: ${seconds()} s, ${packages} packages compiled`);
+  const ticker = startTicker(progress, () => {
+    // Go says nothing while it links.
+    const last = output.trimEnd().split('\n').at(-1)?.slice(0, 60);
+    return `  ${title}: ${seconds()} s${last ? `, ${packages} packages compiled, last news: ${last}` : ''}`;
+  });
   try {
-    const child = spawn(command, flags, {
-      cwd: moduleFolder(plan.module),
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: buildEnvironment(),
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    const failure = await runGoBuild(plan, workFolder, (text) => {
       packages += text.split('\n').filter((line) => /^[\w.-]+(\/\S+)?$/.test(line)).length;
       output = (output + text).slice(-4000);
     });
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', resolve);
-    });
-    if (code !== 0)
-      throw new Error(`${title} failed after ${seconds()} s (go ended with ${code}):\n${output}`);
-    renameSync(temporary, destination);
+    if (failure)
+      throw new Error(`${title} failed after ${seconds()} s (go ended with ${failure}):\n${output}`);
+    renameSync(join(workFolder, plan.name), destination);
   } finally {
     ticker.stop();
-    rmSync(temporary, { force: true });
+    rmSync(workFolder, { recursive: true, force: true });
   }
   const megabytes = Math.round(statSync(destination).size / 1e6);
   progress.write(`built ${plan.name} ${plan.version} in ${seconds()} s, ${megabytes} MB\n`);
+}
+
+/** Resolves with 0, or with what Go ended with. A signal to this process first ends Go, so that nothing is left. */
+async function runGoBuild(
+  plan: BuildPlan,
+  workFolder: string,
+  hear: (text: string) => void,
+): Promise<number | NodeJS.Signals> {
+  const [command, flags] = endingWithParent(findOnPath('go') ?? 'go', [
+    ...['build', '-v', '-mod=readonly', '-trimpath', '-ldflags', plan.linkerFlags],
+    ...['-o', join(workFolder, plan.name), plan.goPackage],
+  ]);
+  const child = spawn(command, flags, {
+    cwd: moduleFolder(plan.module),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...buildEnvironment(), GOTMPDIR: workFolder },
+  });
+  child.stderr.setEncoding('utf8').on('data', hear);
+  let received: NodeJS.Signals | undefined;
+  const passOn = (signal: NodeJS.Signals) => {
+    received = signal;
+    child.kill('SIGINT');
+  };
+  for (const signal of SIGNALS) process.on(signal, passOn);
+  try {
+    return await new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, signal) => resolve(code ?? signal ?? 1));
+    });
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, passOn);
+    if (received) {
+      rmSync(workFolder, { recursive: true, force: true });
+      process.kill(process.pid, received);
+    }
+  }
 }
 
 /** The version of `dependency` that the go.mod of `module` requires, such as "v1.36.3". */
@@ -117,12 +150,11 @@ function isOlder(found: string, wanted: string): boolean {
   return false;
 }
 
-// A builder that was killed leaves its unfinished file; one that still runs keeps it.
-function removeAbandonedBuilds(destination: string): void {
-  const begin = `${basename(destination)}.building-`;
-  for (const file of readdirSync(dirname(destination)).filter((name) => name.startsWith(begin))) {
-    if (identifyProcess(Number(file.slice(begin.length))) === undefined) {
-      rmSync(join(dirname(destination), file), { force: true });
+// A builder that was killed leaves its unfinished work; one that still runs keeps it.
+function removeAbandonedBuilds(folder: string): void {
+  for (const name of readdirSync(folder).filter((name) => name.startsWith(WORK_FOLDER_PREFIX))) {
+    if (identifyProcess(Number(name.slice(WORK_FOLDER_PREFIX.length))) === undefined) {
+      rmSync(join(folder, name), { recursive: true, force: true });
     }
   }
 }

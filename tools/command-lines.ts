@@ -22,19 +22,17 @@ export function isExecutable(path: string): boolean {
 /** The command line that has the kernel end the program when its parent is gone, even by SIGKILL. Only Linux offers
  * this (`setpriv` of util-linux keeps the process id); elsewhere the command line as given, and the sweep must do. */
 export function endingWithParent(command: string, flags: readonly string[]): [string, string[]] {
-  parentDeathWrapper ??= findParentDeathWrapper();
-  const [wrapper, ...wrapperFlags] = parentDeathWrapper;
-  return wrapper ? [wrapper, [...wrapperFlags, command, ...flags]] : [command, [...flags]];
+  setpriv ??= findSetpriv();
+  return setpriv ? [setpriv, ['--pdeathsig', 'KILL', '--', command, ...flags]] : [command, [...flags]];
 }
 
-let parentDeathWrapper: readonly string[] | undefined;
+// Looked for once; empty where there is none that helps.
+let setpriv: string | undefined;
 
-function findParentDeathWrapper(): readonly string[] {
-  const setpriv = process.platform === 'linux' ? findOnPath('setpriv') : undefined;
-  if (setpriv === undefined) return [];
-  const flags = ['--pdeathsig', 'KILL', '--'];
+function findSetpriv(): string {
+  const path = process.platform === 'linux' ? findOnPath('setpriv') : undefined;
+  if (path === undefined) return '';
   // BusyBox has a setpriv without that flag.
-  const works =
-    spawnSync(setpriv, [...flags, process.execPath, '--version'], { stdio: 'ignore' }).status === 0;
-  return works ? [setpriv, ...flags] : [];
+  const flags = ['--pdeathsig', 'KILL', '--', process.execPath, '--version'];
+  return spawnSync(path, flags, { stdio: 'ignore' }).status === 0 ? path : '';
 }

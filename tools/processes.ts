@@ -14,24 +14,28 @@ export interface StartedProcess {
   readonly name: string;
   readonly identity: ProcessIdentity;
   readonly logFile: string;
-  isRunning(): boolean;
-  /** SIGTERM, then SIGKILL after `deadlineMs` (5 s when absent); resolves when it has ended. */
-  stop(deadlineMs?: number): Promise<void>;
+  readonly isRunning: () => boolean;
+  /** SIGTERM, then SIGKILL after `deadlineMs` (1 s when absent); resolves when it has ended. */
+  readonly stop: (deadlineMs?: number) => Promise<void>;
 }
 
 /** Processes that live and end together, and their folder. Disposing it is `stop`. */
 export interface Run extends AsyncDisposable {
   readonly folder: string;
   /** Starts a program; throws where it cannot be started at all. `environment` adds to the parent's. */
-  start(
+  readonly start: (
     name: string,
     command: string,
     flags: readonly string[],
     environment?: Record<string, string>,
-  ): StartedProcess;
+  ) => StartedProcess;
   /** Stops the processes, last started first, and deletes the folder. Calling it again does nothing. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
+
+// Everything a run writes is thrown away, so nothing is lost with a part that would rather drain its connections first:
+// kube-apiserver waits for its watchers, which may be many seconds.
+const PATIENCE_MS = 1000;
 
 const openRuns = new Set<{ endNow(): void }>();
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -134,7 +138,7 @@ function startProcess({ name, command, flags, environment, folder }: Start): Sta
     identity,
     logFile,
     isRunning,
-    async stop(deadlineMs = 5000) {
+    async stop(deadlineMs = PATIENCE_MS) {
       if (!isRunning()) return;
       child.ref();
       child.kill('SIGTERM');
