@@ -1,11 +1,9 @@
 // pino set up once: one JSON line per event on stdout, and errors reduced to what may be shown.
 import { pino, type LogFn, type Logger } from 'pino';
+import type { LogLevel } from './log-level.ts';
 import { Problem } from './problem.ts';
 
 export type Log = Logger;
-
-export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 interface ShownError {
   code?: string;

@@ -5,7 +5,14 @@ import { injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts
 import { isUsable } from '../core/pull-credential.ts';
 import { planPulls, type Plan, type PlannedNeed, type PlanSettings } from '../core/pull-plan.ts';
 import { PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
-import { lookUpSubject, namespaceFor, subjectInView, type Call, type Subject, type SubjectTools } from './review-subject.ts';
+import {
+  lookUpSubject,
+  namespaceFor,
+  subjectInView,
+  type Call,
+  type Subject,
+  type SubjectTools,
+} from './review-subject.ts';
 import { allow, deny, patch, type Verdict, type VerdictReason } from './verdict.ts';
 import type { Clock } from '../clock.ts';
 import type { Keeper, Standing } from '../credentials/keeper.ts';
@@ -56,8 +63,12 @@ export function createMutatePod(tools: MutateTools): MutatePod {
       warnings: [
         ...plan.leftOut.map(({ message }) => message),
         ...standings.flatMap(warningFor),
-        ...(subject.presence === 'missing' ? [`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`] : []),
-        ...(isHeld && !gate ? ['no worker is alive: this pod is not held until its credentials exist, and may fail to pull'] : []),
+        ...(subject.presence === 'missing'
+          ? [`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`]
+          : []),
+        ...(isHeld && !gate
+          ? ['no worker is alive: this pod is not held until its credentials exist, and may fail to pull']
+          : []),
       ],
     });
   };
@@ -90,7 +101,8 @@ function standingsOf({ keeper, clock }: MutateTools, plan: Plan, { account }: Su
   return plan.needs.map((planned) => {
     if (account.uid === '') return { ...planned, kind: 'pending' };
     const standing = keeper.standingOf(planned.need);
-    if (standing.kind === 'ready' && !isUsable(standing.expiresAt, clock.now())) return { ...planned, kind: 'pending' };
+    if (standing.kind === 'ready' && !isUsable(standing.expiresAt, clock.now()))
+      return { ...planned, kind: 'pending' };
     return { ...planned, ...standing };
   });
 }
@@ -137,14 +149,20 @@ function reasonFor(pod: PodView, plan: Plan, operations: number, gate: boolean):
 }
 
 function factsOf(pod: PodView, plan: Plan): Readonly<Record<string, unknown>> {
-  return { pod: pod.name, serviceAccount: pod.serviceAccount, registries: plan.needs.map(({ need }) => need.host) };
+  return {
+    pod: pod.name,
+    serviceAccount: pod.serviceAccount,
+    registries: plan.needs.map(({ need }) => need.host),
+  };
 }
 
 /** More than this many are in nobody's interest in an audit log. */
 const MOST_LEFT_OUT = 16;
 
 function auditOf(plan: Plan, gate: boolean): Readonly<Record<string, string>> {
-  const leftOut = plan.leftOut.slice(0, MOST_LEFT_OUT).map(({ reason, host }) => (host ? `${host}=${reason}` : reason));
+  const leftOut = plan.leftOut
+    .slice(0, MOST_LEFT_OUT)
+    .map(({ reason, host }) => (host ? `${host}=${reason}` : reason));
   return {
     ...(carriesAnything(plan) && { plan: credentialsText(plan) }),
     ...(leftOut.length > 0 && { 'left-out': leftOut.join(', ') }),

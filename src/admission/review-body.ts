@@ -24,6 +24,7 @@ export function createBodyReader({ bytes: limit, togetherBytes }: BodyLimits): R
     new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let kept = 0;
+      let isWhole = false;
 
       const release = () => {
         together -= kept;
@@ -50,10 +51,12 @@ export function createBodyReader({ bytes: limit, togetherBytes }: BodyLimits): R
       request.once('end', () => {
         const [first] = chunks;
         const body = chunks.length === 1 && first ? first : Buffer.concat(chunks);
+        isWhole = true;
         release();
         resolve(body);
       });
       request.once('close', () => {
+        if (isWhole) return;
         release();
         reject(new Problem('deadline', 'the client went away before its review was whole'));
       });

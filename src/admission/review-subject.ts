@@ -44,7 +44,14 @@ export async function lookUpSubject(
 }
 
 function absent(namespace: string, name: string, presence: 'missing' | 'unknown'): Subject {
-  const account: AccountView = { namespace, name, uid: '', annotations: {}, pullSecrets: [], isDeleting: false };
+  const account: AccountView = {
+    namespace,
+    name,
+    uid: '',
+    annotations: {},
+    pullSecrets: [],
+    isDeleting: false,
+  };
   return { account, presence };
 }
 

@@ -42,10 +42,12 @@ const LONGEST_UID = 256;
 export function readReview(body: Buffer): AdmissionRequest {
   const review = fieldsOf(parseJson(body));
   if (review['kind'] !== 'AdmissionReview') throw malformed('the body is no AdmissionReview');
-  if (review['apiVersion'] !== REVIEW_API_VERSION) throw malformed(`only ${REVIEW_API_VERSION} is spoken here`);
+  if (review['apiVersion'] !== REVIEW_API_VERSION)
+    throw malformed(`only ${REVIEW_API_VERSION} is spoken here`);
   const request = fieldsOf(review['request']);
   const uid = request['uid'];
-  if (typeof uid !== 'string' || uid === '' || uid.length > LONGEST_UID) throw malformed('the review has no request.uid');
+  if (typeof uid !== 'string' || uid === '' || uid.length > LONGEST_UID)
+    throw malformed('the review has no request.uid');
   const kind = fieldsOf(request['kind']);
   return {
     uid,
@@ -63,7 +65,8 @@ export function readReview(body: Buffer): AdmissionRequest {
 
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw malformed('the body is empty');
-  if (nestsDeeperThan(body, DEEPEST_REVIEW)) throw malformed(`the body nests deeper than ${DEEPEST_REVIEW} levels`);
+  if (nestsDeeperThan(body, DEEPEST_REVIEW))
+    throw malformed(`the body nests deeper than ${DEEPEST_REVIEW} levels`);
   try {
     return JSON.parse(body.toString('utf8'));
   } catch {
@@ -90,12 +93,19 @@ export function writeReview(request: AdmissionRequest, verdict: Verdict): string
   if (verdict.kind === 'deny') {
     const { status, message } = verdict;
     const reason = status < 500 ? 'Forbidden' : 'InternalError';
-    response['status'] = { status: 'Failure', code: status, reason, message: oneLine(message, LONGEST_MESSAGE) };
+    response['status'] = {
+      status: 'Failure',
+      code: status,
+      reason,
+      message: oneLine(message, LONGEST_MESSAGE),
+    };
   }
   if (verdict.warnings.length > 0) response['warnings'] = warningLines(verdict.warnings);
   const annotations = Object.entries(verdict.audit);
   if (annotations.length > 0) {
-    response['auditAnnotations'] = Object.fromEntries(annotations.map(([key, text]) => [key, oneLine(text, LONGEST_AUDIT)]));
+    response['auditAnnotations'] = Object.fromEntries(
+      annotations.map(([key, text]) => [key, oneLine(text, LONGEST_AUDIT)]),
+    );
   }
   return JSON.stringify({ apiVersion: REVIEW_API_VERSION, kind: 'AdmissionReview', response });
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import express from 'express';
 import { isProblem, Problem, problemCodes } from '../problem.ts';
+import { answer, refuse } from './http-answer.ts';
 import { createBodyReader } from './review-body.ts';
 import { LARGEST_REVIEW_BYTES, readReview, writeReview, type AdmissionRequest } from './review.ts';
 import { verdictForFailure, type NoVerdict, type ReviewPath, type Verdict } from './verdict.ts';
@@ -50,38 +51,45 @@ export function createRoutes(tools: RouteTools): RequestListener {
   }
   if (health) app.get(['/healthz', '/readyz'], health);
   app.use((_request, response) => {
-    refuse(response, 404, new Problem('review-malformed', `there is nothing here; reviews go to /${PATHS.join(', /')}`));
+    refuse(
+      response,
+      404,
+      new Problem('review-malformed', `there is nothing here; reviews go to /${PATHS.join(', /')}`),
+    );
   });
   // Four parameters make it the error handler. What comes here is express's own, such as a path that cannot be decoded.
-  app.use((error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
-    log.error({ error }, 'request failed');
-    if (response.headersSent) response.destroy();
-    else refuse(response, 500, new Problem('review-malformed', 'the request could not be handled'));
-  });
+  app.use(
+    (error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
+      log.error({ error }, 'request failed');
+      if (response.headersSent) response.destroy();
+      else refuse(response, 500, new Problem('review-malformed', 'the request could not be handled'));
+    },
+  );
 
   async function serve(path: ReviewPath, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = clock.monotonic();
-    const finish = (outcome: Outcome, reason: string) => onAnswer(path, outcome, reason, (clock.monotonic() - startedAt) / 1000);
+    const finish = (outcome: Outcome, reason: string) =>
+      onAnswer(path, outcome, reason, (clock.monotonic() - startedAt) / 1000);
+    const sendBack = (status: number, problem: Problem) => {
+      refuse(response, status, problem);
+      log.debug({ path, status, code: problem.code }, 'review refused');
+      finish('refused', problem.code);
+    };
+    if (isDraining()) return sendBack(503, new Problem('not-ready', 'this replica is stopping'));
+    if (isEncoded(request)) return sendBack(415, new Problem('review-malformed', 'the body is compressed'));
     let review: AdmissionRequest;
     try {
-      if (isDraining()) throw new Problem('not-ready', 'this replica is stopping');
-      if (isEncoded(request)) throw new Problem('review-malformed', 'the body is compressed');
       review = readReview(await readBody(request));
     } catch (error) {
       if (!isProblem(error)) throw error;
-      refuse(response, isEncoded(request) ? 415 : problemCodes[error.code].status, error);
-      log.debug({ path, code: error.code }, 'review refused unread');
-      finish('refused', error.code);
-      return;
+      return sendBack(problemCodes[error.code].status, error);
     }
     const verdict = await judge(path, callFor(request, startedAt, clock), review);
     if (verdict.kind === 'none') {
-      refuse(response, 503, verdict.problem);
       log.warn({ ...namesOf(review), path, code: verdict.problem.code }, 'review sent back');
-      finish('refused', verdict.problem.code);
-      return;
+      return sendBack(503, verdict.problem);
     }
-    answer(response, 200, writeReview(review, verdict));
+    answer(response, writeReview(review, verdict));
     finish(verdict.kind, verdict.reason);
     note(path, review, verdict, clock.monotonic() - startedAt);
   }
@@ -148,44 +156,4 @@ function timeFor(url: string): number {
   const seconds = /[?&]timeout=(\d{1,3})s(?:&|$)/.exec(url)?.[1];
   if (seconds === undefined) return LONGEST_REVIEW_MS;
   return Math.min(LONGEST_REVIEW_MS, Math.max(0, Number(seconds) * 1000 - ANSWER_MARGIN_MS));
-}
-
-function answer(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
-  response.end(text);
-}
-
-/** No verdict: the API server's failurePolicy decides, or it asks again where it is told when. */
-function refuse(response: ServerResponse, status: number, { code, message }: Problem, headers: Record<string, string> = {}): void {
-  // The client may be gone.
-  if (response.headersSent || response.destroyed) return;
-  const request = response.req;
-  const text = JSON.stringify({ code, message });
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    // It asks again on the same connection, thus the same replica, unless that is closed; and 0 would spend all its
-    // ten tries at once.
-    ...(status === 503 && { 'retry-after': '1' }),
-    ...((status === 503 || !request.complete) && { connection: 'close' }),
-    ...headers,
-  });
-  if (request.complete) response.end(text);
-  else endAfterBody(request, response, text);
-}
-
-/**
- * The whole answer goes out at once, but the connection ends only with the body: closing it while bytes come in would
- * take the answer back. As much as a review may have is thrown away, then the connection is cut.
- */
-function endAfterBody(request: IncomingMessage, response: ServerResponse, text: string): void {
-  response.write(text);
-  let received = 0;
-  request.on('data', (chunk: Buffer) => {
-    received += chunk.length;
-    if (received > LARGEST_REVIEW_BYTES) request.destroy();
-  });
-  request.on('error', () => undefined);
-  request.once('end', () => response.end());
-  request.resume();
 }

@@ -2,17 +2,22 @@
 // never patches.
 import { parseImageReference } from '../core/image-reference.ts';
 import { injectionOf, viewPod, type AccountView, type PodView } from '../core/pod-view.ts';
-import { findingsOf, type Finding, type Policy, type PolicyMode } from '../core/pull-policy.ts';
+import { findingsOf, type Finding, type Policy } from '../core/pull-policy.ts';
 import { planPulls, type Plan, type PlanSettings } from '../core/pull-plan.ts';
 import { INJECT_LABEL, PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
 import { Problem } from '../problem.ts';
-import { lookUpSubject, namespaceFor, subjectInView, type Call, type SubjectTools } from './review-subject.ts';
-import { allow, deny, type Verdict } from './verdict.ts';
+import {
+  lookUpSubject,
+  namespaceFor,
+  subjectInView,
+  type Call,
+  type SubjectTools,
+} from './review-subject.ts';
+import { policyVerdict, type ValidateMode } from './policy-verdict.ts';
+import { allow, type Verdict } from './verdict.ts';
 import type { Clock } from '../clock.ts';
 import type { ClusterView } from '../cluster/cluster.ts';
 import type { AdmissionRequest } from './review.ts';
-
-export type ValidateMode = Exclude<PolicyMode, 'off'>;
 
 export interface ValidateTools extends SubjectTools {
   readonly view: SubjectTools['view'] & Pick<ClusterView, 'recordsOf'>;
@@ -24,11 +29,6 @@ export interface ValidateTools extends SubjectTools {
 }
 
 export type ValidatePod = (call: Call, request: AdmissionRequest, mode: ValidateMode) => Promise<Verdict>;
-
-/** An exemption that ends within these days, today's included, is announced. */
-const ANNOUNCED_DAYS = 14;
-/** Listed one by one in a denial; of the rest only the number. */
-const MOST_LISTED = 10;
 
 /** @throws Problem `not-ready`: the account cannot be known now, and who wrote the secrets depends on it */
 export function createValidatePod(tools: ValidateTools): ValidatePod {
@@ -48,18 +48,35 @@ export function createValidatePod(tools: ValidateTools): ValidatePod {
     const namespaceOptedIn = injectionOf(namespace) === 'enabled';
     const records = recordedNames(tools.view, account);
     const { policy } = settings;
-    const findings = findingsOf({ pod, account, plan, ...records, namespaceOptedIn, policy, now: tools.clock.now() });
+    const findings = findingsOf({
+      pod,
+      account,
+      plan,
+      ...records,
+      namespaceOptedIn,
+      policy,
+      now: tools.clock.now(),
+    });
     for (const finding of findings) tools.onFinding(mode, pod.namespace, finding);
-    const notes = namespaceOptedIn ? [...lostReferences(pod, before, plan), ...lateImages(pod, before, plan)] : [];
-    return verdictOf(mode, pod, before, findings, notes);
+    const notes = namespaceOptedIn
+      ? [...lostReferences(pod, before, plan), ...lateImages(pod, before, plan)]
+      : [];
+    return policyVerdict(mode, pod, before, findings, notes);
   };
 }
 
 /** CREATE, an UPDATE that changes images, and ephemeral containers; `resize` and the rest change nothing that is pulled. */
-function isJudged({ operation, subResource }: AdmissionRequest, pod: PodView, before: PodView | undefined): boolean {
+function isJudged(
+  { operation, subResource }: AdmissionRequest,
+  pod: PodView,
+  before: PodView | undefined,
+): boolean {
   if (operation === 'CREATE') return subResource === '';
   if (!before || (subResource !== '' && subResource !== 'ephemeralcontainers')) return false;
-  return pod.images.length !== before.images.length || pod.images.some(({ image }, at) => image !== before.images[at]?.image);
+  return (
+    pod.images.length !== before.images.length ||
+    pod.images.some(({ image }, at) => image !== before.images[at]?.image)
+  );
 }
 
 /** Without a pull secret in the pod, only the account's name matters. One that does not exist has no list to inherit from. */
@@ -68,10 +85,16 @@ async function accountFor(tools: ValidateTools, call: Call, pod: PodView): Promi
   if (inView.presence === 'known' || pod.pullSecrets.length === 0) return inView.account;
   const { account, presence } = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
   if (presence !== 'unknown') return account;
-  throw new Problem('not-ready', `ServiceAccount ${pod.serviceAccount} is not known yet, and the API server could not be asked`);
+  throw new Problem(
+    'not-ready',
+    `ServiceAccount ${pod.serviceAccount} is not known yet, and the API server could not be asked`,
+  );
 }
 
-function recordedNames(view: ValidateTools['view'], account: AccountView): { recorded: Set<string>; foreign: Set<string> } {
+function recordedNames(
+  view: ValidateTools['view'],
+  account: AccountView,
+): { recorded: Set<string>; foreign: Set<string> } {
   const recorded = new Set<string>();
   const foreign = new Set<string>();
   for (const { accountUid, secretName, status } of view.recordsOf(account.namespace, account.name)) {
@@ -86,7 +109,10 @@ function lostReferences(pod: PodView, before: PodView | undefined, plan: Plan): 
   if (before || pod.isMirror || pod.labels[INJECT_LABEL] === 'disabled') return [];
   return plan.needs
     .filter(({ need }) => !pod.pullSecrets.includes(need.secretName))
-    .map(({ need }) => `${need.secretName}, the credential for ${need.host}, is not in imagePullSecrets: was it removed?`);
+    .map(
+      ({ need }) =>
+        `${need.secretName}, the credential for ${need.host}, is not in imagePullSecrets: was it removed?`,
+    );
 }
 
 /** Pull secrets cannot be added to a pod that exists, so an image from a registry of its own comes too late. */
@@ -100,7 +126,9 @@ function lateImages(pod: PodView, before: PodView | undefined, plan: Plan): stri
     known.add(host);
     const planned = plan.needs.find(({ need }) => need.host === host);
     if (planned && pod.pullSecrets.includes(planned.need.secretName)) continue;
-    warnings.push(`${name || 'a container'} pulls from ${host || 'an unreadable host'} without a credential: none can be added to a running pod`);
+    warnings.push(
+      `${name || 'a container'} pulls from ${host || 'an unreadable host'} without a credential: none can be added to a running pod`,
+    );
   }
   return warnings;
 }
@@ -111,55 +139,4 @@ function hostOf(image: string): string {
   } catch {
     return '';
   }
-}
-
-function verdictOf(
-  mode: ValidateMode,
-  pod: PodView,
-  before: PodView | undefined,
-  findings: readonly Finding[],
-  notes: readonly string[],
-): Verdict {
-  const old = new Set(before?.pullSecrets);
-  const open = findings.filter(({ exemption }) => !exemption);
-  const isDenied = ({ secret }: Finding) => mode === 'enforce' && !old.has(secret);
-  const denied = open.filter(isDenied);
-  const warned = open.filter((finding) => !isDenied(finding));
-  const extra = {
-    facts: { pod: pod.name, serviceAccount: pod.serviceAccount, findings: findings.length },
-    audit: auditOf(findings),
-    warnings: mode === 'audit' ? [] : [...warned.map(({ what }) => what), ...cureOf(warned), ...announcements(findings), ...notes],
-  };
-  const [first] = denied;
-  if (first) return deny('finding', denialText(denied, first), extra);
-  if (open.length > 0) return allow('finding', extra);
-  return allow(findings.length > 0 ? 'exempt' : 'no-finding', extra);
-}
-
-function denialText(denied: readonly Finding[], first: Finding): string {
-  if (denied.length === 1) return first.message;
-  const more = denied.length - MOST_LISTED;
-  const listed = denied.slice(0, MOST_LISTED).map(({ what }) => what);
-  return [...listed, ...(more > 0 ? [`and ${more} more`] : []), first.cure].join('; ');
-}
-
-function cureOf([first]: readonly Finding[]): string[] {
-  return first ? [first.cure] : [];
-}
-
-function announcements(findings: readonly Finding[]): string[] {
-  return findings.flatMap(({ secret, exemption }) => {
-    if (!exemption || exemption.daysLeft >= ANNOUNCED_DAYS) return [];
-    return [`the exemption of pull secret ${JSON.stringify(secret)} ends with ${exemption.until} (UTC)`];
-  });
-}
-
-function auditOf(findings: readonly Finding[]): Readonly<Record<string, string>> {
-  const listed = findings.slice(0, MOST_LISTED);
-  const open = listed.filter(({ exemption }) => !exemption).map(({ secret, origin }) => `${secret} (${origin})`);
-  const exempt = listed.flatMap(({ secret, exemption }) => (exemption ? [`${secret} until ${exemption.until}: ${exemption.reason}`] : []));
-  return {
-    ...(open.length > 0 && { 'static-pull-secrets': open.join(', ') }),
-    ...(exempt.length > 0 && { exempt: exempt.join('; ') }),
-  };
 }

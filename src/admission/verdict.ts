@@ -59,7 +59,11 @@ export function allow(reason: VerdictReason, extra: Extra = {}): Allow {
 }
 
 /** Allows without a patch if there is nothing to change. */
-export function patch(reason: VerdictReason, operations: readonly PatchOperation[], extra: Extra = {}): Allow | Patch {
+export function patch(
+  reason: VerdictReason,
+  operations: readonly PatchOperation[],
+  extra: Extra = {},
+): Allow | Patch {
   if (operations.length === 0) return allow(reason, extra);
   return { kind: 'patch', reason, operations, ...NOTHING, ...extra };
 }

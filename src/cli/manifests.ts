@@ -2,7 +2,7 @@
 import * as yaml from 'yaml';
 import { readText } from '../config.ts';
 import { Problem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/pod-view.ts';
 import type { CommandIo } from './output.ts';
 
 export interface Manifest {
@@ -44,7 +44,7 @@ function expand(raw: unknown, fallback: string): Manifest[] {
     {
       kind,
       namespace: typeof namespace === 'string' && namespace ? namespace : fallback,
-      name: String(name ?? `${String(generateName ?? '')}*`),
+      name: textOf(name) || `${textOf(generateName)}*`,
       object,
     },
   ];

@@ -2,7 +2,8 @@
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { readText } from '../config.ts';
-import type { Log, LogLevel } from '../log.ts';
+import type { Log } from '../log.ts';
+import type { LogLevel } from '../log-level.ts';
 import { createLog } from '../log.ts';
 import { isProblem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';

@@ -1,7 +1,7 @@
 // The few calls we make, verb by verb: paths, bodies and answers. Secrets are created and updated, never read.
 import { SecretText } from '../secret-text.ts';
 import { Problem, isProblem } from '../problem.ts';
-import { fieldsOf, instantOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
 import { recordManifest, statusManifest, viewRecord } from '../core/pull-credential-record.ts';
 import { API_GROUP, GATE, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../core/vocabulary.ts';
 import { createEventWriter } from './kube-events.ts';
@@ -18,12 +18,14 @@ export interface KubeCallTools {
   readonly view: KubeView;
   /** Our own namespace. */
   readonly namespace: string;
+  /** What no token may be asked for: it would be the account itself, handed to a registry. */
+  readonly ownAudiences: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
 
 export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
-  const { connection, view, clock } = tools;
+  const { connection, view, ownAudiences, clock } = tools;
   const records = (of: string) => pathTo`/apis/${API_GROUP}/v1alpha1/namespaces/${of}/${RECORD_PLURAL}`;
 
   return {
@@ -39,6 +41,9 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
 
     async mintToken({ need, audience, expirationSeconds, secretUid }, options) {
       const { namespace: of, account, uid } = need.identity;
+      if (audience === '' || ownAudiences.includes(audience)) {
+        throw new Problem('token-refused', `audience ${JSON.stringify(audience)} is the API server's own`);
+      }
       const issuedAt = clock.now();
       const answer = await connection.call({
         ...options,
@@ -56,7 +61,7 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
         },
       });
       const status = fieldsOf(fieldsOf(answer)['status']);
-      const token = String(status['token'] ?? '');
+      const token = textOf(status['token']);
       const claims = claimsOf(token);
       // Before Kubernetes 1.34 the API server ignores the uid of the request, so the token itself must say whose it is.
       if (fieldsOf(fieldsOf(claims['kubernetes.io'])['serviceaccount'])['uid'] !== uid) {
@@ -174,11 +179,11 @@ function specOf(record: {
 }
 
 function uidOf(raw: unknown): { uid: string } {
-  return { uid: String(fieldsOf(fieldsOf(raw)['metadata'])['uid'] ?? '') };
+  return { uid: textOf(fieldsOf(fieldsOf(raw)['metadata'])['uid']) };
 }
 
-/** The claims of a token that the API server has just made for us: read, not verified. */
-function claimsOf(token: string): Readonly<Record<string, unknown>> {
+/** The claims of a token that the API server has made for us: read, not verified. Empty for what is no token. */
+export function claimsOf(token: string): Readonly<Record<string, unknown>> {
   try {
     return fieldsOf(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')));
   } catch {

@@ -3,7 +3,7 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { errnoText, readText } from '../config.ts';
 import { Problem } from '../problem.ts';
-import { createKubeCalls } from './kube-calls.ts';
+import { claimsOf, createKubeCalls } from './kube-calls.ts';
 import { createKubeConnection, type KubeServer } from './kube-connection.ts';
 import { createKubeView } from './kube-view.ts';
 import type { Clock } from '../clock.ts';
@@ -20,6 +20,10 @@ export interface KubeChoice {
 export interface KubeCluster extends Cluster, AsyncDisposable {
   readonly server: string;
   readonly namespace: string;
+  /** True where a kubelet runs us: other replicas may stand behind the same Service. */
+  readonly isInCluster: boolean;
+  /** The audiences and the issuer of our own token: the API server's, which no rule may use. Empty without a token. */
+  readonly ownAudiences: readonly string[];
   /** Runs the watches until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -49,22 +53,38 @@ export async function createKubeCluster(
     onRestart: tools.onWatchRestart,
   });
   const namespace = choice.namespace ?? server.namespace ?? DEFAULT_NAMESPACE;
-  const calls = createKubeCalls({ connection, view, namespace, clock: tools.clock, log: tools.log });
+  const ownAudiences = audiencesOf(await server.authorization(false));
+  const calls = createKubeCalls({
+    connection,
+    view,
+    namespace,
+    ownAudiences,
+    clock: tools.clock,
+    log: tools.log,
+  });
   return {
     ...calls,
     view,
     server: server.url,
     namespace,
+    ownAudiences,
+    isInCluster: ownNamespace() !== undefined,
     run: (signal) => view.run(signal),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
 }
 
 async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
-  const config = loadKubeConfig(choice);
+  let config = loadKubeConfig(choice);
   const cluster = config.getCurrentCluster();
   if (!cluster)
     throw new Problem('config-invalid', 'the kubeconfig names no cluster: pass --kubeconfig and --context');
+  if (!/^https:/.test(cluster.server)) {
+    throw new Problem(
+      'config-invalid',
+      `no kubeconfig with an https server was found, only ${cluster.server}: pass --kubeconfig, or run in a pod`,
+    );
+  }
   const { ca, cert, key, rejectUnauthorized, servername } = await readCredentials(config);
   const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(
     ([, value]) => value !== undefined,
@@ -73,7 +93,9 @@ async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
     url: cluster.server,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? ownNamespace(),
     tls: Object.fromEntries(tls),
-    async authorization() {
+    async authorization(anew) {
+      // client-node remembers token files for a minute, and what a kubeconfig says for ever.
+      if (anew) config = loadKubeConfig(choice);
       const { headers, auth } = await readCredentials(config);
       const bearer = headers?.['Authorization'];
       if (typeof bearer === 'string') return bearer;
@@ -132,4 +154,9 @@ function ownNamespace(): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function audiencesOf(authorization: string | undefined): string[] {
+  const { aud, iss } = claimsOf(authorization?.replace(/^Bearer /, '') ?? '');
+  return [aud, iss].flat().filter((audience) => typeof audience === 'string');
 }

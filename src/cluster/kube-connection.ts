@@ -34,8 +34,11 @@ export interface KubeServer {
   readonly namespace: string | undefined;
   /** `ca`, `cert`, `key` and their kin, as node:tls takes them. */
   readonly tls: Readonly<Record<string, unknown>>;
-  /** The Authorization header; undefined where a client certificate does it all. */
-  authorization(): Promise<string | undefined>;
+  /**
+   * The Authorization header; undefined where a client certificate does it all. `anew`: the API server did not accept
+   * the last one, so nothing that was read before counts.
+   */
+  authorization(anew: boolean): Promise<string | undefined>;
 }
 
 /** ServiceAccounts share the priority level `workload-low`: 1,000 cold pods with unbounded calls were answered 973 times with 429, with 16 never. */
@@ -46,7 +49,6 @@ const CONNECTIONS = CALLS_IN_FLIGHT + 10;
 const HEADERS_MS = 10_000;
 /** A page of 500 stored objects of at most 1.5 MiB each would be more; nobody has those. */
 const LARGEST_ANSWER = 256 * 1024 * 1024;
-const USER_AGENT = 'keyless-pull';
 
 /** A path below the API server with each variable part encoded. */
 export function pathTo(parts: TemplateStringsArray, ...names: string[]): string {
@@ -65,15 +67,29 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
   const gate = createCallGate(CALLS_IN_FLIGHT);
   let header: { text: string | undefined; at: number } | undefined;
 
-  async function authorization(): Promise<string | undefined> {
-    if (!header || clock.monotonic() - header.at >= HEADERS_MS) {
-      header = { text: await server.authorization(), at: clock.monotonic() };
+  async function authorization(refused?: string): Promise<string | undefined> {
+    const isRefused = refused !== undefined && header?.text === refused;
+    if (!header || isRefused || clock.monotonic() - header.at >= HEADERS_MS) {
+      header = { text: await server.authorization(isRefused), at: clock.monotonic() };
     }
     return header.text;
   }
 
+  /** A 401 does nothing, so that asking again is safe: once, if there is another credential by now. */
   async function open(call: Omit<KubeCall, 'urgent'>): Promise<Dispatcher.ResponseData> {
     const credential = await authorization();
+    const response = await ask(call, credential);
+    if (response.statusCode !== 401 || credential === undefined) return response;
+    const other = await authorization(credential);
+    if (other === credential) return response;
+    await response.body.dump();
+    return ask(call, other);
+  }
+
+  async function ask(
+    call: Omit<KubeCall, 'urgent'>,
+    credential: string | undefined,
+  ): Promise<Dispatcher.ResponseData> {
     const url = new URL(server.url.replace(/\/$/, '') + call.path);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
     try {
@@ -83,7 +99,7 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
         signal: call.signal,
         headers: {
           accept: 'application/json',
-          'user-agent': USER_AGENT,
+          'user-agent': 'keyless-pull',
           ...(credential && { authorization: credential }),
           ...(call.body !== undefined && { 'content-type': call.contentType ?? 'application/json' }),
         },
@@ -99,7 +115,6 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
     const response = await open(call);
     const body = await readBody(response, call.signal);
     if (response.statusCode < 300) return body;
-    if (response.statusCode === 401) header = undefined;
     throw statusProblem(response.statusCode, body, response.headers['retry-after'], call);
   }
 

@@ -1,7 +1,7 @@
 // Whether the fences around our own rights stand: we ask for what they forbid. Only a refusal that names our policy
 // counts; a missing right would refuse as well, and would prove nothing.
 import { isProblem, Problem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/pod-view.ts';
 import { FENCE_PROBE_AUDIENCE } from '../core/vocabulary.ts';
 import { pathTo, type KubeCall } from './kube-connection.ts';
 import type { CallOptions } from './cluster.ts';
@@ -61,7 +61,7 @@ async function whoAmI(
     signal,
   });
   const { username } = fieldsOf(fieldsOf(fieldsOf(answer)['status'])['userInfo']);
-  const match = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(String(username));
+  const match = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(textOf(username));
   if (match?.[1] && match[2]) return { namespace: match[1], name: match[2] };
   throw new Problem(
     'fence-missing',

@@ -1,5 +1,5 @@
 // Leases in our own namespace: the sign of life of the working worker.
-import { fieldsOf, instantOf } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../core/pod-view.ts';
 import { findOne, pathTo } from './kube-connection.ts';
 import type { Cluster, Lease } from './cluster.ts';
 import type { KubeCallTools } from './kube-calls.ts';
@@ -32,9 +32,9 @@ function viewLease(raw: unknown): Lease {
   const metadata = fieldsOf(fieldsOf(raw)['metadata']);
   const spec = fieldsOf(fieldsOf(raw)['spec']);
   return {
-    name: String(metadata['name'] ?? ''),
-    resourceVersion: String(metadata['resourceVersion'] ?? ''),
-    holder: String(spec['holderIdentity'] ?? ''),
+    name: textOf(metadata['name']),
+    resourceVersion: textOf(metadata['resourceVersion']),
+    holder: textOf(spec['holderIdentity']),
     durationSeconds: Number(spec['leaseDurationSeconds'] ?? 0),
     renewedAt: instantOf(spec['renewTime']),
     transitions: Number(spec['leaseTransitions'] ?? 0),

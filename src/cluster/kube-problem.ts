@@ -6,8 +6,25 @@ import { fieldsOf } from '../core/pod-view.ts';
 export function transportProblem(cause: unknown, signal: AbortSignal): Problem {
   if (cause instanceof Problem) return cause;
   if (signal.aborted) return new Problem('deadline', 'the call to the API server ran out of time', { cause });
-  return new Problem('cluster-unreachable', 'the API server cannot be reached', { cause });
+  return new Problem('cluster-unreachable', transportSentence(cause), { cause });
 }
+
+/** Codes of node:tls and OpenSSL for a certificate that does not prove what it should. */
+const CERTIFICATE_CODE = /^(?:ERR_TLS_CERT|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(?:VERIFY|GET_ISSUER))/;
+
+function transportSentence(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (CERTIFICATE_CODE.test(code)) {
+    return `the API server's certificate is not accepted (${code}): check the authority that the kubeconfig names`;
+  }
+  if (code === 'ECONNREFUSED') return 'the API server cannot be reached: nothing listens at its address';
+  return 'the API server cannot be reached';
+}
+
+/** What Kubernetes' own reasons look like; anything else is foreign text. */
+const REASON = /^[A-Za-z]{1,64}$/;
+/** Words in the messages of our own fences (webhook-config/fences.yaml) that speak of the namespace, not of the object. */
+const NAMESPACE_FENCE = /with the label keyless-pull\.dev\/inject|in Kubernetes' own namespaces/;
 
 /**
  * Of a Kubernetes Status only reason, causes and the name of a policy are kept: its message may quote the very value
@@ -23,9 +40,10 @@ export function statusProblem(
   const text = typeof message === 'string' ? message : '';
   const causes = fieldsOf(details)['causes'];
   const policy = /ValidatingAdmissionPolicy '([a-z0-9.-]+)'/.exec(text)?.[1];
+  const isNamespaceFence = policy !== undefined && NAMESPACE_FENCE.test(text);
   const upstream = [
     String(status),
-    typeof reason === 'string' ? reason : '',
+    typeof reason === 'string' && REASON.test(reason) ? reason : '',
     policy ? `policy ${policy}` : '',
   ]
     .filter(Boolean)
@@ -54,6 +72,8 @@ export function statusProblem(
     return make('quota-exceeded', `${what}: a ResourceQuota leaves no room`);
   if (status === 401)
     return make('cluster-refused', `${what}: the API server does not accept our own credentials`);
+  if (isNamespaceFence)
+    return make('namespace-refused', `${what}: the namespace is protected or has not opted in`);
   if (status < 500) {
     return make(
       'cluster-refused',

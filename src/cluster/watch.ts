@@ -1,7 +1,7 @@
 // Our own watch reader: lists, follows, resumes, relists, and never goes quiet. (client-node's dies after 30 idle
 // seconds and swallows the callback's errors.)
 import { Problem, isProblem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/pod-view.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { KubeConnection } from './kube-connection.ts';
@@ -67,6 +67,7 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
   async function list(signal: AbortSignal): Promise<void> {
     const seen = new Set<string>();
     let next = '';
+    let listedAt = '';
     do {
       const answer = fieldsOf(
         await connection.call({
@@ -82,10 +83,12 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
         seen.add(resource.keyOf(object));
         set(object, versionOf(item));
       }
-      next = String(metadata['continue'] ?? '');
-      resumeAt = String(metadata['resourceVersion'] ?? '');
+      next = textOf(metadata['continue']);
+      listedAt = textOf(metadata['resourceVersion']);
     } while (next);
-    for (const key of [...objects.keys()]) if (!seen.has(key)) drop(key, toVersion(resumeAt));
+    for (const key of [...objects.keys()]) if (!seen.has(key)) drop(key, toVersion(listedAt));
+    // Not before: a list that breaks off between two pages is no place to go on from.
+    resumeAt = listedAt;
     synced = true;
   }
 
@@ -109,7 +112,7 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
       watchdog.feed();
       const { type, object } = fieldsOf(JSON.parse(line));
       if (type === 'ERROR') throw expired(object);
-      resumeAt = String(fieldsOf(fieldsOf(object)['metadata'])['resourceVersion'] ?? resumeAt);
+      resumeAt = textOf(fieldsOf(fieldsOf(object)['metadata'])['resourceVersion']) || resumeAt;
       if (type === 'ADDED' || type === 'MODIFIED') set(resource.view(object), versionOf(object));
       else if (type === 'DELETED') drop(resource.keyOf(resource.view(object)), versionOf(object));
     }
@@ -121,7 +124,12 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
       for (const { object } of objects.values()) yield object;
     },
     isSynced: () => synced,
-    put: (object, resourceVersion) => set(object, toVersion(resourceVersion)),
+    put(object, resourceVersion) {
+      const version = toVersion(resourceVersion);
+      // The watch is past this version already: what it does not know then is gone, and must not come back.
+      if (version <= toVersion(resumeAt) && !objects.has(resource.keyOf(object))) return;
+      set(object, version);
+    },
     async run(signal) {
       let failures = 0;
       while (!signal.aborted) {
@@ -129,7 +137,8 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
           if (resumeAt === '') await list(signal);
           const startedAt = clock.monotonic();
           await follow(signal);
-          if (clock.monotonic() - startedAt > 1_000) failures = 0;
+          // A watch that ends at once is no success: it would be asked for again without a pause.
+          failures = clock.monotonic() - startedAt > 1_000 ? 0 : failures + 1;
         } catch (error) {
           if (signal.aborted) return;
           // 410 as status or event: the place is forgotten, so everything is listed anew.
@@ -150,7 +159,7 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
 
 /** Kubernetes' resource versions are comparable integers (KEP-5504); what is none is taken as it comes. */
 function versionOf(raw: unknown): bigint {
-  return toVersion(String(fieldsOf(fieldsOf(raw)['metadata'])['resourceVersion'] ?? ''));
+  return toVersion(textOf(fieldsOf(fieldsOf(raw)['metadata'])['resourceVersion']));
 }
 
 function toVersion(text: string): bigint {
@@ -158,10 +167,8 @@ function toVersion(text: string): bigint {
 }
 
 function expired(status: unknown): Problem {
-  const { code, reason } = fieldsOf(status);
-  return new Problem('cluster-conflict', 'the API server ended the watch', {
-    details: { upstream: `${String(code)} ${String(reason)}` },
-  });
+  const upstream = String(Number(fieldsOf(status)['code']) || 0);
+  return new Problem('cluster-conflict', 'the API server ended the watch', { details: { upstream } });
 }
 
 function createWatchdog(clock: Clock, ms: number, bark: () => void): Disposable & { feed(): void } {

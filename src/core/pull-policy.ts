@@ -94,10 +94,15 @@ export function findingsOf(question: PolicyQuestion): Finding[] {
     const exemption = exemptionFor(question, secret);
     const what = whatIs(question, secret, origin);
     cure ??= cureFor(question);
-    const message = `${what}; ${cure} (keyless-pull render -f <manifest> shows what ${pod.namespace}/${pod.name} gets)`;
+    const message = `${what}; ${cure} ${hintFor(pod)}`;
     findings.push({ secret, origin, what, cure, message, ...(exemption && { exemption }) });
   }
   return findings;
+}
+
+/** The command that shows more. */
+export function hintFor(pod: PodView): string {
+  return `(keyless-pull render -f <manifest> shows what ${pod.namespace}/${pod.name} gets)`;
 }
 
 /**

@@ -10,6 +10,8 @@ export interface FenceProbe {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** As `tryFences` names them. */
+const FENCES = ['secrets', 'tokens'] as const;
 const HOUR_MS = 3_600_000;
 /** While something is amiss somebody is mending it, and wants to see when it is mended. */
 const AMISS_MS = 10_000;
@@ -17,7 +19,7 @@ const CALL_MS = 10_000;
 
 export function createFenceProbe(
   tools: { readonly cluster: Pick<Cluster, 'tryFences'>; readonly clock: Clock; readonly log: Log },
-  onResult: (standing: boolean) => void = () => undefined,
+  onResult: (all: readonly string[], missing: readonly string[]) => void = () => undefined,
 ): FenceProbe {
   const { cluster, clock, log } = tools;
   let trouble: string | undefined = 'the fences have not been tried yet';
@@ -31,7 +33,7 @@ export function createFenceProbe(
           ? `fence-missing: nothing refused what the ${missing.join(' and ')} policies must forbid`
           : undefined;
       if (trouble && trouble !== before) log.error({ missing }, 'fence missing');
-      onResult(!trouble);
+      onResult(FENCES, missing);
     } catch (error) {
       if (signal.aborted) return;
       if (trouble) trouble = 'the fences could not be tried';

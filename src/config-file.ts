@@ -1,0 +1,63 @@
+// The config file while the program runs: read again when it changes, and never exchanged for a broken one.
+import { parseConfig, readText, type Config } from './config.ts';
+import { isProblem } from './problem.ts';
+import type { Clock } from './clock.ts';
+import type { Log } from './log.ts';
+
+export interface ConfigFile {
+  current(): Config;
+  /** Looks at the file now. Resolves to true if a new config was taken. */
+  reload(): boolean;
+  /** Looks every few seconds until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** A mounted ConfigMap changes by renamed links, which file watches miss; a look costs a page of reading. */
+const LOOK_MS = 5_000;
+
+export interface ConfigFileTools {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What the schema cannot know: throws Problem config-invalid. */
+  check(config: Config): void;
+  /** Told of each reload: whether the new file was taken. */
+  onReload?(taken: boolean): void;
+}
+
+/** @throws Problem config-invalid or file-unreadable, for the first reading alone */
+export function createConfigFile(path: string, { clock, log, check, onReload }: ConfigFileTools): ConfigFile {
+  let text = readText(path);
+  let refused = '';
+  let current = parseConfig(text, path);
+  check(current);
+
+  function reload(): boolean {
+    try {
+      const next = readText(path);
+      if (next === text || next === refused) return false;
+      refused = next;
+      const config = parseConfig(next, path);
+      check(config);
+      [text, current, refused] = [next, config, ''];
+      log.info({ path }, 'config reloaded');
+      onReload?.(true);
+      return true;
+    } catch (error) {
+      if (!isProblem(error)) throw error;
+      log.error({ path, error }, 'config not reloaded, the old one stays');
+      onReload?.(false);
+      return false;
+    }
+  }
+
+  return {
+    current: () => current,
+    reload,
+    async run(signal) {
+      while (!signal.aborted) {
+        await clock.sleep(LOOK_MS, signal).catch(() => undefined);
+        if (!signal.aborted) reload();
+      }
+    },
+  };
+}
