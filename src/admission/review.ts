@@ -65,10 +65,11 @@ export function readReview(body: Buffer): AdmissionRequest {
 
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw malformed('the body is empty');
-  if (nestsDeeperThan(body, DEEPEST_REVIEW))
+  const text = body.toString('utf8');
+  if (nestsDeeperThan(text, DEEPEST_REVIEW))
     throw malformed(`the body nests deeper than ${DEEPEST_REVIEW} levels`);
   try {
-    return JSON.parse(body.toString('utf8'));
+    return JSON.parse(text);
   } catch {
     // The parser's message quotes the body, and a body is never repeated.
     throw malformed('the body is no JSON');

@@ -95,7 +95,7 @@ export function createAccountLookup({
   ): Promise<Found<Thing>> {
     const signal = clock.deadline(LOOK_MS);
     try {
-      using _place = await gate.enter(false, signal);
+      using _place = await gate.enter('ordinary', signal);
       return { thing: await find({ signal }) };
     } catch (cause) {
       return {

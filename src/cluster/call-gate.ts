@@ -1,33 +1,41 @@
-// Bounds the calls in flight; the urgent go first.
+// Bounds the calls in flight, and says who goes first when a place is free.
 import { Problem } from '../problem.ts';
+
+/** Releasing a pod comes before issuing for the next, and both before telling people about it. */
+export const callPriorities = ['urgent', 'ordinary', 'idle'] as const;
+export type CallPriority = (typeof callPriorities)[number];
 
 export interface CallGate {
   /** Resolves to what gives the place back. @throws Problem deadline */
-  enter(urgent: boolean, signal: AbortSignal): Promise<Disposable>;
+  enter(priority: CallPriority, signal: AbortSignal): Promise<Disposable>;
 }
 
-/** Bounds what is in flight; the urgent wait in a queue of their own that goes first. */
 export function createCallGate(places: number): CallGate {
   let free = places;
-  const urgentQueue = new Set<() => void>();
-  const queue = new Set<() => void>();
-  const leave = () => {
-    const [next] = urgentQueue.size > 0 ? urgentQueue : queue;
-    if (next) {
-      urgentQueue.delete(next);
-      queue.delete(next);
-      next();
-    } else free++;
+  const lines = {
+    urgent: new Set<() => void>(),
+    ordinary: new Set<() => void>(),
+    idle: new Set<() => void>(),
   };
+
+  function leave(): void {
+    for (const priority of callPriorities) {
+      const [next] = lines[priority];
+      if (!next) continue;
+      lines[priority].delete(next);
+      return next();
+    }
+    free++;
+  }
+
   return {
-    async enter(urgent, signal) {
+    async enter(priority, signal) {
       if (signal.aborted) throw new Problem('deadline', 'the call to the API server came too late');
       if (free > 0) free--;
       else {
-        const line = urgent ? urgentQueue : queue;
         const { promise, resolve, reject } = Promise.withResolvers<void>();
         const giveUp = () => {
-          line.delete(resolve);
+          lines[priority].delete(resolve);
           reject(
             new Problem(
               'deadline',
@@ -35,7 +43,7 @@ export function createCallGate(places: number): CallGate {
             ),
           );
         };
-        line.add(resolve);
+        lines[priority].add(resolve);
         signal.addEventListener('abort', giveUp, { once: true });
         try {
           await promise;

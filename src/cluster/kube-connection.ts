@@ -3,7 +3,7 @@
 import { Agent, request as send, type Dispatcher } from 'undici';
 import { Problem } from '../problem.ts';
 import { fieldsOf } from '../core/pod-view.ts';
-import { createCallGate } from './call-gate.ts';
+import { createCallGate, type CallPriority } from './call-gate.ts';
 import { statusProblem, transportProblem } from './kube-problem.ts';
 import type { Clock } from '../clock.ts';
 import type { CallOptions } from './cluster.ts';
@@ -15,8 +15,8 @@ export interface KubeCall extends CallOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
-  /** Waits for no other call: the Lease's renewal, of which there is never more than one. */
-  readonly vital?: boolean;
+  /** Wins over `urgent`. `vital` waits for no other call: the Lease, of which there is never more than one at a time. */
+  readonly priority?: CallPriority | 'vital';
 }
 
 export interface KubeConnection extends AsyncDisposable {
@@ -111,7 +111,8 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
   }
 
   async function attempt(call: KubeCall): Promise<unknown> {
-    using _place = call.vital ? undefined : await gate.enter(call.urgent ?? false, call.signal);
+    const priority = call.priority ?? (call.urgent ? 'urgent' : 'ordinary');
+    using _place = priority === 'vital' ? undefined : await gate.enter(priority, call.signal);
     const response = await open(call);
     const body = await readBody(response, call.signal);
     if (response.statusCode < 300) return body;
@@ -163,9 +164,10 @@ export async function findOne(
   path: string,
   name: string,
   signal: AbortSignal,
+  priority: NonNullable<KubeCall['priority']> = 'urgent',
 ): Promise<unknown> {
   const query = { fieldSelector: `metadata.name=${name}`, limit: '1' };
-  const { items } = fieldsOf(await connection.call({ method: 'GET', path, query, signal, urgent: true }));
+  const { items } = fieldsOf(await connection.call({ method: 'GET', path, query, signal, priority }));
   return Array.isArray(items) ? items[0] : undefined;
 }
 

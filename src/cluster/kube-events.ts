@@ -18,6 +18,7 @@ export function createEventWriter({ connection, clock, log }: KubeCallTools): (e
     const at = clock.now();
     await connection.call({
       method: 'POST',
+      priority: 'idle',
       path: pathTo`/apis/events.k8s.io/v1/namespaces/${namespace}/events`,
       signal: clock.deadline(30_000),
       body: {

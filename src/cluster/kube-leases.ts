@@ -11,19 +11,19 @@ export function createLeaseCalls({
   const leases = pathTo`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
   return {
     async findLease(name, { signal }) {
-      const found = await findOne(connection, leases, name, signal);
+      const found = await findOne(connection, leases, name, signal, 'vital');
       return found === undefined ? undefined : viewLease(found);
     },
     async createLease(lease, options) {
       const body = leaseManifest(lease);
       return viewLease(
-        await connection.call({ ...options, vital: true, method: 'POST', path: leases, body }),
+        await connection.call({ ...options, priority: 'vital', method: 'POST', path: leases, body }),
       );
     },
     async updateLease(lease, options) {
       const path = `${leases}${pathTo`/${lease.name}`}`;
       const body = leaseManifest(lease);
-      return viewLease(await connection.call({ ...options, vital: true, method: 'PUT', path, body }));
+      return viewLease(await connection.call({ ...options, priority: 'vital', method: 'PUT', path, body }));
     },
   };
 }

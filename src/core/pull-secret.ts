@@ -24,8 +24,17 @@ const HASH_CHARACTERS = 16;
  */
 export function secretNameFor(account: string, rule: string, principal: string, host: string): string {
   const whole = JSON.stringify([account, rule, principal, host]);
-  return `${SECRET_PREFIX}${cut(account, ACCOUNT_CHARACTERS)}-${cut(rule, RULE_CHARACTERS)}-${hashOf(whole)}`;
+  const known = knownNames.get(whole);
+  if (known !== undefined) return known;
+  const name = `${SECRET_PREFIX}${cut(account, ACCOUNT_CHARACTERS)}-${cut(rule, RULE_CHARACTERS)}-${hashOf(whole)}`;
+  if (knownNames.size >= MOST_KNOWN_NAMES) knownNames.clear();
+  knownNames.set(whole, name);
+  return name;
 }
+
+/** Every pod of an account asks for the same few; 10,000 of 200 bytes are 2 MB, and a flood of others costs one start anew. */
+const MOST_KNOWN_NAMES = 10_000;
+const knownNames = new Map<string, string>();
 
 function cut(text: string, length: number): string {
   return text.replaceAll('.', '-').slice(0, length).replace(/-+$/, '');

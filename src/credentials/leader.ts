@@ -8,6 +8,8 @@ import type { Log } from '../log.ts';
 /** A dead worker's pods wait this long, and up to one look more, for the next one. */
 export const LEASE_SECONDS = 6;
 const RENEW_MS = 2_000;
+/** Who waits for the Lease looks more often than its holder renews it. */
+const FOLLOW_MS = 1_000;
 /** We stop a second before others may start: a write that is on its way must not meet theirs. */
 const LEADING_MS = LEASE_SECONDS * 1000 - 1_000;
 /** Webhooks gate pods only while the Lease was renewed this recently: a dead worker must not stop the cluster. */
@@ -115,7 +117,7 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
           },
         );
         announce();
-        await clock.sleep(succeeded ? RENEW_MS : RETRY_MS, signal).catch(() => undefined);
+        await clock.sleep(!succeeded ? RETRY_MS : held ? RENEW_MS : FOLLOW_MS, signal).catch(() => undefined);
       }
       await release();
       announce();
