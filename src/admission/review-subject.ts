@@ -5,9 +5,10 @@ import type { RegistryRule } from '../core/registry-rule.ts';
 import type { AccountLookup } from '../cluster/account-lookup.ts';
 import type { ClusterView } from '../cluster/cluster.ts';
 
-/** What every review carries: `signal` ends shortly before the API server gives up. */
+/** What every review carries. */
 export interface Call {
-  readonly signal: AbortSignal;
+  /** Ends shortly before the API server gives up. Made when first asked for: a timer for every review would cost. */
+  readonly signal: () => AbortSignal;
 }
 
 export interface SubjectTools {
@@ -35,7 +36,7 @@ export async function lookUpSubject(
   name: string,
 ): Promise<Subject> {
   try {
-    const account = await lookup.account(namespace, name, call.signal);
+    const account = await lookup.account(namespace, name, call.signal());
     return account ? { account, presence: 'known' } : absent(namespace, name, 'missing');
   } catch (error) {
     if (!isProblem(error) || view.unsynced().length > 0) throw error;
@@ -70,7 +71,7 @@ export async function namespaceFor(
   const known = view.namespace(name);
   if (known ? isEnough(known) : !rules.some(readsLabels)) return known;
   try {
-    return (await lookup.namespace(name, call.signal, isEnough)) ?? known;
+    return (await lookup.namespace(name, call.signal(), isEnough)) ?? known;
   } catch (error) {
     if (!isProblem(error) || !known) throw error;
     return known;

@@ -129,7 +129,10 @@ function warningLines(warnings: readonly string[]): string[] {
 /** Controls and line ends make the API server drop a text without a word, and unseen characters can deceive a terminal. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
 
+const PLAIN = /^[ -~]*$/;
+
 function oneLine(text: string, longest: number): string {
+  if (text.length <= longest && PLAIN.test(text)) return text;
   const line = text.toWellFormed().replaceAll(UNPRINTABLE, ' ');
   if (line.length <= longest) return line;
   return `${line.slice(0, longest - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;

@@ -141,14 +141,9 @@ function isEncoded({ headers }: IncomingMessage): boolean {
   return encoding !== undefined && encoding.toLowerCase() !== 'identity';
 }
 
-/** The deadline is made when somebody first asks for it: on the warm path nobody does, and a timer per review costs. */
 function callFor({ url }: IncomingMessage, startedAt: number, clock: Clock): Call {
   let signal: AbortSignal | undefined;
-  return {
-    get signal() {
-      return (signal ??= clock.deadline(startedAt + timeFor(url ?? '') - clock.monotonic()));
-    },
-  };
+  return { signal: () => (signal ??= clock.deadline(startedAt + timeFor(url ?? '') - clock.monotonic())) };
 }
 
 /** The API server says how long it waits: `?timeout=5s`, whole seconds. */

@@ -120,7 +120,10 @@ export interface Cluster {
   /** In our own namespace, by LIST. */
   findLease(name: string, options: CallOptions): Promise<Lease | undefined>;
   createLease(lease: Lease, options: CallOptions): Promise<Lease>;
-  /** @throws Problem cluster-conflict: somebody else wrote since `lease.resourceVersion` */
+  /**
+   * A Lease that was deleted is made again: Leases are among the few kinds that a PUT creates.
+   * @throws Problem cluster-conflict: somebody else wrote since `lease.resourceVersion`
+   */
   updateLease(lease: Lease, options: CallOptions): Promise<Lease>;
   /** Asks for what our fences forbid; resolves to the names of those that did not refuse. */
   tryFences(options: CallOptions): Promise<readonly string[]>;

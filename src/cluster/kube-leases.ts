@@ -15,7 +15,8 @@ export function createLeaseCalls({
       return found === undefined ? undefined : viewLease(found);
     },
     async createLease(lease, options) {
-      const body = leaseManifest(lease);
+      // The API server answers 500 to a new object with a version.
+      const body = leaseManifest({ ...lease, resourceVersion: '' });
       return viewLease(
         await connection.call({ ...options, priority: 'vital', method: 'POST', path: leases, body }),
       );

@@ -1,6 +1,6 @@
 // How one credential comes to be: record, empty Secret, token, exchange, Secret, status. Each write is safe to repeat, so
 // that death between any two is repaired by doing it again.
-import { isProblem, Problem } from '../problem.ts';
+import { isProblem, Problem, type ProblemCode } from '../problem.ts';
 import {
   isRecordOf,
   statusAfterProblem,
@@ -34,7 +34,8 @@ export interface IssuerTools {
 
 /** All of one issue: the kubelet's plugins have a minute, and so has the patience of a person who waits for a pod. */
 const ISSUE_MS = 60_000;
-const STATUS_ATTEMPTS = 4;
+/** One write, with its wait behind a thousand pods that are being released. */
+const WRITE_MS = 30_000;
 
 interface Filled {
   readonly token: MintedToken;
@@ -46,7 +47,7 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
   const { view } = cluster;
   const options = () => {
     if (!isLeading()) throw new Problem('lease-lost', 'another worker leads');
-    return { signal: clock.deadline(ISSUE_MS) };
+    return { signal: clock.deadline(WRITE_MS) };
   };
 
   async function ensureRecord(need: Need): Promise<PullCredentialRecord> {
@@ -91,7 +92,8 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
       options(),
     );
     const credential = await exchange({ signal: clock.deadline(ISSUE_MS), clock }, { ...token, planned });
-    await cluster.updateSecret(secretManifest(need, record.uid, { uid: secretUid, credential }), options());
+    const filled = secretManifest(need, record.uid, { uid: secretUid, credential });
+    await insistently(() => cluster.updateSecret(filled, options()));
     return { token, credential, secretUid };
   }
 
@@ -108,22 +110,32 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
   }
 
   /** A conflict means that the record has changed: it is taken from the watch again, if it is still the same life. */
-  async function writeStatus(
+  function writeStatus(
     record: PullCredentialRecord,
     statusFor: (now: PullCredentialRecord) => RecordStatus,
   ): Promise<PullCredentialRecord> {
-    for (let attempt = 1; ; attempt++) {
+    return insistently(() => {
       const current = view.record(record.namespace, record.name) ?? record;
-      if (current.uid !== record.uid)
+      if (current.uid !== record.uid) {
         throw new Problem(
-          'cluster-conflict',
-          `PullCredential ${record.namespace}/${record.name} was recreated meanwhile`,
+          'cluster-missing',
+          `PullCredential ${record.namespace}/${record.name} was deleted meanwhile`,
         );
+      }
+      return cluster.updateRecordStatus(current, statusFor(current), options());
+    }, 'cluster-conflict');
+  }
+
+  /** What has been exchanged is not thrown away because the API server stumbled: a write is repeated while we lead. */
+  async function insistently<T>(write: () => Promise<T>, ...alsoAfter: ProblemCode[]): Promise<T> {
+    const until = clock.now() + ISSUE_MS;
+    for (let wait = 100; ; wait = Math.min(2 * wait, 2_000)) {
       try {
-        return await cluster.updateRecordStatus(current, statusFor(current), options());
+        return await write();
       } catch (error) {
-        if (attempt === STATUS_ATTEMPTS || !isProblem(error, 'cluster-conflict')) throw error;
-        await clock.sleep(100 * attempt);
+        const passes = isProblem(error, 'cluster-unreachable', 'cluster-throttled', 'deadline', ...alsoAfter);
+        if (!passes || clock.now() + wait > until) throw error;
+        await clock.sleep(wait);
       }
     }
   }

@@ -22,8 +22,8 @@ export interface Keeper {
   obtain(planned: PlannedNeed): Promise<Attempt>;
   /** When `obtain` would do something again; epoch milliseconds, 0 for now. */
   dueAt(need: Need): number;
-  /** True until the first attempt starts. */
-  isQueued(need: Need): boolean;
+  /** When the first of the attempts that have not succeeded yet began, epoch milliseconds; undefined while it is only queued. */
+  begunAt(need: Need): number | undefined;
   forget(need: Need): void;
 }
 
@@ -64,7 +64,7 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     fetchMethod: (_key, before, { context }) => attempt(context, before),
   });
 
-  const begun = new Set<string>();
+  const begun = new Map<string, number>();
 
   async function attempt(planned: PlannedNeed, before: Attempt | undefined): Promise<Attempt> {
     const { need } = planned;
@@ -146,7 +146,7 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       const key = keyOf(planned.need);
       const known = attempts.peek(key);
       if (known && isFresh(known, planned.need)) return known;
-      begun.add(key);
+      if (!begun.has(key)) begun.set(key, clock.now());
       // No caller's signal goes in: the first one's would abort the flight for all.
       const result = await attempts.fetch(key, { context: planned, forceRefresh: true });
       if (!result) throw new TypeError('the keeper lost a need that was under way');
@@ -159,7 +159,7 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       return known && isFresh(known, need) ? known.freshUntil : 0;
     },
 
-    isQueued: (need) => !begun.has(keyOf(need)),
+    begunAt: (need) => begun.get(keyOf(need)),
 
     forget(need) {
       attempts.delete(keyOf(need));

@@ -30,7 +30,7 @@ export interface PodGateTools {
   onReleased?(seconds: number, late: boolean): void;
 }
 
-/** A need that waits for its turn behind thousands is no fault of anybody's: its pod waits longer. */
+/** However long the queue, a pod waits no longer. */
 const QUEUED_SECONDS = 120;
 const PATCH_MS = 10_000;
 
@@ -108,14 +108,22 @@ export function createPodGate({
     }
     if (pending.length === 0) return { kind: 'release' };
     if (refusal && !staysHeld) return { kind: 'release', late: refusal };
-    const isQueued = pending.every(({ need }) => keeper.isQueued(need));
-    if (staysHeld || waited < (isQueued ? QUEUED_SECONDS : gateSeconds))
-      return { kind: 'wait', needs: pending };
+    if (staysHeld || isWithinPatience(pod, pending, gateSeconds)) return { kind: 'wait', needs: pending };
     const hosts = pending.map(({ need }) => need.host).join(', ');
     return {
       kind: 'release',
       late: new Problem('deadline', `no credential for ${hosts} came in ${Math.round(waited)} s`),
     };
+  }
+
+  /** A need has its seconds from its first attempt on: what waits for its turn behind thousands is no fault of anybody's. */
+  function isWithinPatience(pod: PodView, pending: readonly PlannedNeed[], gateSeconds: number): boolean {
+    const now = clock.now();
+    if (now - pod.createdAt >= QUEUED_SECONDS * 1000) return false;
+    return pending.every(({ need }) => {
+      const begunAt = keeper.begunAt(need);
+      return begunAt === undefined || now - Math.max(begunAt, pod.createdAt) < gateSeconds * 1000;
+    });
   }
 
   async function release(pod: PodView, late?: Problem): Promise<void> {
