@@ -1,4 +1,5 @@
 // Two workers of the real program against a real API server, while 200 cold pods come at once.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../tools/processes.ts';
 import { openArena, type Arena, type Program } from './arena.ts';
@@ -6,11 +7,13 @@ import { runBurst } from './burst.ts';
 
 let arena: Arena;
 let workers: Program[];
+let programs: Program[];
 
 beforeAll(async () => {
   arena = await openArena();
-  await arena.start('webhook', 'webhook');
+  const webhook = await arena.start('webhook', 'webhook');
   workers = [await arena.start('one', 'worker'), await arena.start('two', 'worker')];
+  programs = [webhook, ...workers];
   await waitUntil('one of the two leads', async () => workers.some((worker) => worker.isLeading()), {
     deadlineMs: 20_000,
   });
@@ -41,5 +44,46 @@ describe('a burst of 200 pods of 20 new accounts', () => {
     console.log(
       `killed after 8 of 20: ${result.exchanges} exchanges, all released ${result.secondsAfterKill.toFixed(1)} s after the kill`,
     );
+  });
+});
+
+describe('what people can read', () => {
+  test('no token stands in any log, event or status, plain or in base64', async () => {
+    const { admin, auditLog } = arena.controlPlane;
+    const secrets = await admin<{ items: { data: Record<string, string> }[] }>(
+      'GET',
+      '/api/v1/namespaces/burst/secrets',
+    );
+    const configs = secrets.body.items.map(({ data }) =>
+      Buffer.from(data['.dockerconfigjson'] ?? '', 'base64').toString(),
+    );
+    const passwords = configs.map(
+      (config) => Object.values<{ password: string }>(JSON.parse(config).auths)[0]?.password ?? '',
+    );
+    const records = await admin('GET', '/apis/keyless-pull.dev/v1alpha1/pullcredentials');
+    const events = await admin('GET', '/apis/events.k8s.io/v1/events');
+    const pods = await admin('GET', '/api/v1/namespaces/burst/pods');
+    const read = [...programs.map((program) => program.output()), readFileSync(auditLog ?? '', 'utf8')];
+    const told = [records, events, pods].map(({ body }) => JSON.stringify(body));
+
+    const everything = [...read, ...told].join('\n');
+
+    expect(passwords).toHaveLength(20);
+    expect(everything).toContain('credential issued');
+    for (const password of passwords) {
+      const [header, payload, signature] = password.split('.');
+      for (const part of [password, payload, signature]) {
+        expect(part?.length).toBeGreaterThan(50);
+        expect(everything.includes(part ?? '')).toBe(false);
+        expect(
+          everything.includes(
+            Buffer.from(part ?? '')
+              .toString('base64')
+              .slice(0, 60),
+          ),
+        ).toBe(false);
+      }
+      expect(header).toBeTruthy();
+    }
   });
 });

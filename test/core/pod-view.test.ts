@@ -1,0 +1,216 @@
+// What we read of pods, accounts and namespaces, and what a malformed one is taken for.
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  injectionOf,
+  instantOf,
+  isGated,
+  viewAccount,
+  viewNamespace,
+  viewPod,
+} from '../../src/core/pod-view.ts';
+import { aPod, aRawPod } from './builders.ts';
+
+describe('a pod', () => {
+  test('names its images in the order of init, ordinary and ephemeral containers, and image volumes', () => {
+    const pod = aPod([], {
+      ephemeralContainers: [{ name: 'debug', image: 'd/e:1' }],
+      containers: [{ name: 'app', image: 'a/b:1' }],
+      volumes: [
+        { name: 'model', image: { reference: 'm/n:1', pullPolicy: 'Always' } },
+        { name: 'tmp', emptyDir: {} },
+      ],
+      initContainers: [{ name: 'set-up', image: 'i/j:1' }],
+    });
+
+    expect(pod.images).toEqual([
+      { origin: 'init', name: 'set-up', image: 'i/j:1' },
+      { origin: 'container', name: 'app', image: 'a/b:1' },
+      { origin: 'ephemeral', name: 'debug', image: 'd/e:1' },
+      { origin: 'volume', name: 'model', image: 'm/n:1' },
+    ]);
+  });
+
+  test('without an image in a container leaves that container out', () => {
+    const pod = aPod([], {
+      containers: [{ name: 'a' }, { name: 'b', image: '' }, { name: 'c', image: 'x' }],
+    });
+
+    expect(pod.images.map(({ name }) => name)).toEqual(['c']);
+  });
+
+  test.for([
+    [{ serviceAccountName: 'checkout' }, 'checkout'],
+    [{ serviceAccountName: '', serviceAccount: 'older-name' }, 'older-name'],
+    [{ serviceAccountName: 'checkout', serviceAccount: 'older-name' }, 'checkout'],
+    [{ serviceAccountName: undefined }, 'default'],
+    [{ serviceAccountName: '' }, 'default'],
+  ] as const)('with %j runs as %s', ([spec, account]) => {
+    expect(aPod([], spec).serviceAccount).toBe(account);
+  });
+
+  test('has the namespace of the request where the object lacks its own', () => {
+    expect(viewPod({}, 'shop').namespace).toBe('shop');
+    expect(viewPod({ metadata: { namespace: 'own' } }).namespace).toBe('own');
+  });
+
+  test('without a name is called by its generateName and a star', () => {
+    expect(viewPod({ metadata: { generateName: 'checkout-7f-' } }).name).toBe('checkout-7f-*');
+  });
+
+  test('has the pull secrets and gates that have names', () => {
+    const pod = aPod([], {
+      imagePullSecrets: [{ name: 'a' }, {}, { name: '' }, { name: 'b' }],
+      schedulingGates: [{ name: 'g' }],
+    });
+
+    expect(pod.pullSecrets).toEqual(['a', 'b']);
+    expect(pod.gates).toEqual(['g']);
+  });
+
+  test.for([
+    [
+      'owned by a DaemonSet',
+      { ownerReferences: [{ kind: 'DaemonSet', name: 'd' }] },
+      { ownedByDaemonSet: true },
+    ],
+    [
+      'owned by a ReplicaSet',
+      { ownerReferences: [{ kind: 'ReplicaSet', name: 'r' }] },
+      { ownedByDaemonSet: false },
+    ],
+    [
+      'the mirror of a static pod',
+      { annotations: { 'kubernetes.io/config.mirror': 'x' } },
+      { isMirror: true },
+    ],
+    ['an ordinary one', {}, { isMirror: false, isDeleting: false, createdAt: 0, uid: '' }],
+    ['being deleted', { deletionTimestamp: '2026-11-21T12:00:00Z' }, { isDeleting: true }],
+    [
+      'stored',
+      { uid: 'u', creationTimestamp: '2026-11-21T12:00:00Z' },
+      { uid: 'u', createdAt: Date.parse('2026-11-21T12:00:00Z') },
+    ],
+  ] as const)('is known as %s', ([, metadata, view]) => {
+    expect(aPod([], {}, metadata)).toMatchObject(view);
+  });
+
+  test('is gated by our gate alone', () => {
+    expect(isGated(aPod([], { schedulingGates: [{ name: 'other.example/gate' }] }))).toBe(false);
+    expect(
+      isGated(
+        aPod([], {
+          schedulingGates: [{ name: 'other.example/gate' }, { name: 'keyless-pull.dev/credentials' }],
+        }),
+      ),
+    ).toBe(true);
+  });
+
+  test('has labels and annotations that are plain text, whatever they are called', () => {
+    const raw = JSON.parse(
+      '{"metadata":{"labels":{"__proto__":"x","constructor":"y","a":5,"b":"z"}}}',
+    ) as unknown;
+
+    const { labels } = viewPod(raw);
+
+    expect(Object.entries(labels)).toEqual([
+      ['__proto__', 'x'],
+      ['constructor', 'y'],
+      ['b', 'z'],
+    ]);
+    expect(Object.getPrototypeOf(labels)).toBe(null);
+    expect(labels['toString']).toBeUndefined();
+  });
+
+  test('that is any JSON at all can be looked at', () => {
+    const anything = fc.jsonValue();
+    const almost = fc.record({
+      metadata: fc.oneof(
+        anything,
+        fc.record({ labels: anything, annotations: anything, ownerReferences: anything, name: anything }),
+      ),
+      spec: fc.oneof(
+        anything,
+        fc.record({
+          containers: anything,
+          volumes: anything,
+          imagePullSecrets: anything,
+          schedulingGates: anything,
+        }),
+      ),
+      imagePullSecrets: anything,
+      status: anything,
+    });
+    fc.assert(
+      fc.property(fc.oneof(anything, almost), (raw) => {
+        viewPod(raw);
+        viewAccount(raw);
+        viewNamespace(raw);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('is not changed by being looked at', () => {
+    const raw = aRawPod(['a', 'b'], { unknown: { deep: [1] } });
+    const before = structuredClone(raw);
+
+    viewPod(raw);
+
+    expect(raw).toEqual(before);
+  });
+});
+
+test('an account has a uid, annotations and pull secrets', () => {
+  const raw = {
+    metadata: {
+      namespace: 'shop',
+      name: 'checkout',
+      uid: 'u',
+      annotations: { a: 'b' },
+      deletionTimestamp: '2026-11-21T12:00:00Z',
+    },
+    imagePullSecrets: [{ name: 'static' }],
+  };
+
+  expect(viewAccount(raw)).toEqual({
+    namespace: 'shop',
+    name: 'checkout',
+    uid: 'u',
+    annotations: { a: 'b' },
+    pullSecrets: ['static'],
+    isDeleting: true,
+  });
+});
+
+test.for([
+  ['enabled', 'enabled'],
+  ['draining', 'draining'],
+  ['disabled', 'off'],
+  ['Enabled', 'off'],
+  ['', 'off'],
+  [undefined, 'off'],
+] as const)('a namespace labelled %s is %s', ([value, injection]) => {
+  const labels = value === undefined ? {} : { 'keyless-pull.dev/inject': value };
+
+  expect(injectionOf(viewNamespace({ metadata: { name: 'shop', labels } }))).toBe(injection);
+});
+
+test('a namespace that nobody has seen is off', () => {
+  expect(injectionOf(undefined)).toBe('off');
+});
+
+test.for([
+  [{ metadata: { deletionTimestamp: '2026-11-21T12:00:00Z' } }, true],
+  [{ status: { phase: 'Terminating' } }, true],
+  [{ status: { phase: 'Active' } }, false],
+  [{}, false],
+] as const)('a namespace like %j terminates: %s', ([raw, isTerminating]) => {
+  expect(viewNamespace(raw).isTerminating).toBe(isTerminating);
+});
+
+test('an instant that cannot be read is 0', () => {
+  expect(instantOf('2026-11-21T12:00:00Z')).toBe(Date.UTC(2026, 10, 21, 12));
+  expect(instantOf('2026-11-21T12:00:00.123456Z')).toBe(Date.UTC(2026, 10, 21, 12, 0, 0, 123));
+  for (const text of [undefined, null, '', 'soon', 5, {}]) expect(instantOf(text)).toBe(0);
+});

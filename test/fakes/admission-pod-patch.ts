@@ -1,0 +1,55 @@
+// Applies a webhook's patch to a pod, and holds it to what this project promises of its patches.
+import jsonpatch from 'fast-json-patch';
+import type { PatchOperation } from '../../src/core/pod-patch.ts';
+import { CREDENTIALS_ANNOTATION, GATE, MANAGED_LABEL, TOKEN_VOLUME } from '../../src/core/vocabulary.ts';
+
+const OURS = [
+  `/metadata/labels/${MANAGED_LABEL.replaceAll('/', '~1')}`,
+  `/metadata/annotations/${CREDENTIALS_ANNOTATION.replaceAll('/', '~1')}`,
+];
+
+/**
+ * The patched copy. Throws unless every operation adds where nothing is (or to what is ours by name), its parent exists,
+ * and the one thing that is ever removed is our own gate.
+ */
+export function applyStrictly(raw: unknown, operations: readonly PatchOperation[]): unknown {
+  let pod: unknown = structuredClone(raw);
+  for (const operation of operations) {
+    check(pod, operation);
+    pod = jsonpatch.applyPatch(pod, [structuredClone(operation)], true, true).newDocument;
+  }
+  return pod;
+}
+
+function check(pod: unknown, operation: PatchOperation): void {
+  const steps = operation.path.split('/').slice(1).map(jsonpatch.unescapePathComponent);
+  const key = steps.pop() ?? '';
+  const parent = steps.reduce<unknown>((value, step) => memberOf(value, step), pod);
+  if (typeof parent !== 'object' || parent === null) throw new Error(`${operation.path}: its parent does not exist`);
+  switch (operation.op) {
+    case 'remove': {
+      const removed = memberOf(parent, key);
+      if (steps.join('/') !== 'spec/schedulingGates' || memberOf(removed, 'name') !== GATE) {
+        throw new Error(`${operation.path}: only our gate is ever removed`);
+      }
+      return;
+    }
+    case 'add': {
+      if (Array.isArray(parent)) {
+        if (key !== '-') throw new Error(`${operation.path}: lists are only appended to`);
+        return;
+      }
+      const isFree = memberOf(parent, key) === undefined || memberOf(parent, key) === null;
+      const isOurVolume = key === 'projected' && memberOf(parent, 'name') === TOKEN_VOLUME;
+      if (!isFree && !isOurVolume && !OURS.includes(operation.path)) throw new Error(`${operation.path}: is there already`);
+      return;
+    }
+    default:
+      throw new Error('only add and remove are used');
+  }
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+}

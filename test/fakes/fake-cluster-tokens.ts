@@ -1,0 +1,72 @@
+// The ServiceAccount token issuer of the fake cluster: real ES256 JWTs with a real API server's claims, and a review
+// that knows which of them are dead.
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { SignJWT, exportJWK, jwtVerify, type JWK, type JWTPayload } from 'jose';
+import type { Clock } from '../../src/clock.ts';
+import type { FakeStore, StoredObject } from './fake-cluster-store.ts';
+
+export interface FakeTokens {
+  /** The `iss` of every token. */
+  readonly issuer: string;
+  /** The public key, as the key set at the issuer's `jwks_uri` has it. */
+  publicJwk(): Promise<JWK & { kid: string }>;
+  sign(
+    account: StoredObject,
+    secret: StoredObject,
+    wish: { readonly audience: string; readonly expirationSeconds: number },
+  ): Promise<{ token: string; claims: JWTPayload }>;
+  /**
+   * The claims if this is a token of ours for that audience, in time, whose account and Secret still live; what a
+   * TokenReview would say without its cache of ten seconds.
+   */
+  review(token: string, audience: string): Promise<JWTPayload | undefined>;
+}
+
+export function createFakeTokens(store: FakeStore, clock: Clock, issuer: string): FakeTokens {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const kid = randomUUID();
+
+  return {
+    issuer,
+    publicJwk: async () => ({ ...(await exportJWK(publicKey)), kid, alg: 'ES256', use: 'sig' }),
+    async sign({ metadata: account }, { metadata: secret }, { audience, expirationSeconds }) {
+      const issuedAt = Math.floor(clock.now() / 1000);
+      const claims = {
+        iss: issuer,
+        sub: `system:serviceaccount:${account.namespace}:${account.name}`,
+        aud: [audience],
+        iat: issuedAt,
+        nbf: issuedAt,
+        exp: issuedAt + expirationSeconds,
+        jti: randomUUID(),
+        'kubernetes.io': {
+          namespace: account.namespace,
+          secret: { name: secret.name, uid: secret.uid },
+          serviceaccount: { name: account.name, uid: account.uid },
+        },
+      };
+      const token = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
+      return { token, claims };
+    },
+    async review(token, audience) {
+      const currentDate = new Date(clock.now());
+      const verified = await jwtVerify(token, publicKey, { issuer, audience, currentDate }).catch(
+        () => undefined,
+      );
+      if (!verified) return undefined;
+      const bound = verified.payload['kubernetes.io'] as Record<'secret' | 'serviceaccount', Bound> & {
+        namespace: string;
+      };
+      const lives = (kind: 'account' | 'secret', { name, uid }: Bound) =>
+        store.get(kind, bound.namespace, name)?.metadata.uid === uid;
+      return lives('account', bound.serviceaccount) && lives('secret', bound.secret)
+        ? verified.payload
+        : undefined;
+    },
+  };
+}
+
+interface Bound {
+  readonly name: string;
+  readonly uid: string;
+}
