@@ -22,6 +22,8 @@ interface Import {
   readonly written: string;
   /** `import type`: gone at run time. `import { type … }` is not: Node loads the module all the same. */
   readonly isType: boolean;
+  /** `import()`: loaded when it is needed. */
+  readonly isLate: boolean;
 }
 
 const IMPORT = /^(?:import|export)\s+(type\s)?(?:[^;'"]*?\sfrom\s)?'([^']+)'|\bimport\('([^']+)'\)/gm;
@@ -29,7 +31,7 @@ const imports = ours.flatMap((from) =>
   [...(text.get(from) ?? '').matchAll(IMPORT)].map(([, type, fixed, dynamic]): Import => {
     const written = fixed ?? dynamic ?? '';
     const to = written.startsWith('.') ? normalize(join(dirname(from), written)) : written;
-    return { from, to, written, isType: type !== undefined };
+    return { from, to, written, isType: type !== undefined, isLate: dynamic !== undefined };
   }),
 );
 const importsOfSource = imports.filter(({ from }) => from.startsWith('src/'));
@@ -45,13 +47,14 @@ function misplaced(pattern: RegExp, where: readonly string[], ...home: string[])
   return where.filter((path) => !home.includes(path) && pattern.test(code(path)));
 }
 
-/** What a file loads when it starts, `import()` apart: only its own files are followed. */
+/** What a file loads when it starts. */
 function closureOf(start: readonly string[]): Set<string> {
   const seen = new Set<string>();
   const visit = (path: string) => {
     if (seen.has(path)) return;
     seen.add(path);
-    for (const { from, to, isType } of importsOfSource) if (from === path && !isType) visit(to);
+    const loaded = importsOfSource.filter(({ from, isType, isLate }) => from === path && !isType && !isLate);
+    for (const { to } of loaded) visit(to);
   };
   for (const path of start) visit(path);
   return seen;
@@ -167,9 +170,11 @@ const rules: Record<string, () => readonly string[]> = {
       /^(index|utils?|types?|constants?|helpers?|common|misc|shared)\.ts$/.test(basename(path)),
     ),
   'a file opens with a comment that says what lives there': () =>
-    ours.filter((path) => !/^(#!.*\n)?\/\//.test(text.get(path) ?? '')),
-  'there are no default exports, and nothing is exported again': () =>
-    misplaced(/^export default\b|^export \*|^export (type )?\{[^}]*\} from\b/m, ours),
+    ours.filter((path) => !/^(#!.*\n|import 'reflect-metadata';\n)?\/\//.test(text.get(path) ?? '')),
+  'there are no default exports, and src exports nothing again': () => [
+    ...misplaced(/^export default\b/m, ours),
+    ...misplaced(/^export (\*|(type )?\{[^}]*\} from\b)/m, source),
+  ],
   'fast-json-patch is CommonJS: its default import alone works in Node': () =>
     misplaced(/import (type )?(\{|\*)[^;]*'fast-json-patch'/, ours),
   'relative imports end in .ts': () =>

@@ -1,0 +1,30 @@
+// Two projects: `unit` needs nothing but Node; `cluster` starts real parts (tools/), one file after the other.
+import { defineConfig } from 'vitest/config';
+import { createReporter } from './test/reporter.ts';
+
+export default defineConfig({
+  test: {
+    reporters: [createReporter()],
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/cluster/**', 'test/tools/**', 'test/e2e/**', 'test/long/**'],
+          testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts', 'test/tools/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
