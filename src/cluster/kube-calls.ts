@@ -147,8 +147,10 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
         });
         return 'removed';
       } catch (error) {
-        const refused = isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422');
-        if (refused || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
+        // 422 is another uid; a policy's 422 is no sign that somebody was faster.
+        const upstream = (isProblem(error, 'cluster-refused') && error.details.upstream) || '';
+        const isAnother = upstream.startsWith('422') && !upstream.includes('policy');
+        if (isAnother || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
         throw error;
       }
     },

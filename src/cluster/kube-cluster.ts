@@ -98,7 +98,7 @@ async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
       if (anew) config = loadKubeConfig(choice);
       const { headers, auth } = await readCredentials(config);
       const bearer = headers?.['Authorization'];
-      if (typeof bearer === 'string') return bearer;
+      if (typeof bearer === 'string') return bearer.trim();
       return auth ? `Basic ${Buffer.from(auth).toString('base64')}` : undefined;
     },
   };

@@ -27,12 +27,14 @@ export interface Program {
 export interface Arena extends AsyncDisposable {
   readonly controlPlane: ControlPlane;
   readonly configFile: string;
+  /** The registry host of its one rule. */
+  readonly host: string;
   start(name: string, role: 'webhook' | 'worker'): Promise<Program>;
   kubeconfig(): Promise<string>;
   addNamespace(name: string): Promise<void>;
   addAccounts(namespace: string, count: number): Promise<void>;
   /** `count` pods, spread over the accounts, all at once. */
-  addPods(namespace: string, count: number, accounts: number): Promise<void>;
+  addPods(namespace: string, count: number, accounts: number, repository?: string): Promise<void>;
   pods(namespace: string): Promise<StoredPod[]>;
   waitForRelease(namespace: string, seconds: number): Promise<void>;
   /** What our worker asked the API server, in order. */
@@ -52,7 +54,7 @@ export interface StoredPod {
   };
 }
 
-export async function openArena(): Promise<Arena> {
+export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Promise<Arena> {
   await using opened = new AsyncDisposableStack();
   const controlPlane = opened.use(await startControlPlane({ audit: true }));
   const programs: { child: ChildProcess; ended: Promise<void> }[] = [];
@@ -74,14 +76,14 @@ export async function openArena(): Promise<Arena> {
     stringify({
       apiVersion: 'keyless-pull.dev/v1',
       kind: 'Config',
-      rules: [{ name: 'team', hosts: [HOST], audience: AUDIENCE, exchange: { kind: 'pass-through' } }],
+      rules: [{ name: 'team', hosts: [host], audience, exchange: { kind: 'pass-through' } }],
     }),
   );
   const webhookPort = await freePort();
   await installManifests(controlPlane, {
     webhookUrl: `https://127.0.0.1:${webhookPort}`,
     caBundle: authority.certificate,
-    audiences: [AUDIENCE],
+    audiences: [audience],
   });
   const { admin } = controlPlane;
   const kubeconfig = async () => {
@@ -134,6 +136,7 @@ export async function openArena(): Promise<Arena> {
   return {
     controlPlane,
     configFile,
+    host,
     start,
     kubeconfig,
     async addNamespace(name) {
@@ -149,12 +152,12 @@ export async function openArena(): Promise<Arena> {
         ),
       );
     },
-    async addPods(namespace, count, accounts) {
+    async addPods(namespace, count, accounts, repository = 'shop/web') {
       const bodies = Array.from({ length: count }, (_, at) => ({
         metadata: { name: `pod-${at}` },
         spec: {
           serviceAccountName: `account-${at % accounts}`,
-          containers: [{ name: 'app', image: `${HOST}/shop/web:1` }],
+          containers: [{ name: 'app', image: `${host}/${repository}:1` }],
         },
       }));
       // As many at once as an API server's controllers and a crowd of people would send together.
