@@ -104,7 +104,7 @@ async function renderOne(
     dryRun: true,
   };
   const verdict = await mutatePod(
-    { signal: new AbortController().signal },
+    { signal: () => new AbortController().signal },
     { ...request, object: pod, oldObject: undefined },
   );
   const operations = verdict.kind === 'patch' ? verdict.operations : [];

@@ -1,0 +1,124 @@
+// What the README and the examples say is tried: commands, flags, files, names and configurations exist as they stand there.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runProgram } from '../src/cli/program.ts';
+import { loadConfig, parseConfig } from '../src/config.ts';
+import { secretNameFor } from '../src/core/pull-secret.ts';
+import * as vocabulary from '../src/core/vocabulary.ts';
+import { loadTokenServerConfig } from '../src/token-server/token-server-config.ts';
+
+const readme = readFileSync('README.md', 'utf8');
+const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  scripts: Record<string, string>;
+  dependencies: Record<string, string>;
+};
+
+async function run(...words: string[]) {
+  const printed = { out: '', err: '' };
+  const code = await runProgram('keyless-pull', words, {
+    out: (text) => (printed.out += text),
+    err: (text) => (printed.err += text),
+    readStdin: async () => '',
+    signal: new AbortController().signal,
+    isTerminal: false,
+  });
+  return { code, ...printed };
+}
+
+const matches = (pattern: RegExp) => [
+  ...new Set([...readme.matchAll(pattern)].map((match) => match[1] ?? '')),
+];
+
+describe('the README', () => {
+  test('names only npm scripts that exist', () => {
+    const named = matches(/npm (?:run )?([a-z:]+)/g).filter((name) => !['ci', 'pack'].includes(name));
+
+    expect(named.length).toBeGreaterThan(3);
+    for (const name of named) expect(manifest.scripts).toHaveProperty(name);
+  });
+
+  test('names every command, and only commands that exist', async () => {
+    const { out } = await run('--help');
+    const commands = [...out.matchAll(/^ {2}([a-z-]+) /gm)]
+      .map((match) => match[1])
+      .filter((name) => name !== 'help');
+
+    const named = matches(/`keyless-pull ([a-z-]+)/g);
+
+    expect(named.toSorted()).toEqual(
+      commands.filter((name) => name !== undefined && !name.startsWith('-')).toSorted(),
+    );
+  });
+
+  test('names only flags that exist', async () => {
+    const helps = await Promise.all(
+      ['serve', 'token-server', 'render', 'check-config'].map((command) => run(command, '--help')),
+    );
+    const known = helps.map(({ out }) => out).join('');
+
+    for (const flag of matches(/(--[a-z]+(?:-[a-z]+)*)/g).filter((name) => name !== '--keep'))
+      expect(known).toContain(flag);
+  });
+
+  test('shows configurations that are accepted', () => {
+    const blocks = matches(/```yaml\n([\s\S]*?)```/g).filter((block) => block.includes('kind: Config'));
+
+    expect(blocks.length).toBeGreaterThan(0);
+    for (const block of blocks) expect(() => parseConfig(block, 'README.md')).not.toThrow();
+  });
+
+  test('links only to files that exist', () => {
+    for (const file of [
+      'README.md',
+      'webhook-config/README.md',
+      'examples/token-server/README.md',
+      'test/cases/README.md',
+    ]) {
+      const text = readFileSync(file, 'utf8');
+      const links = [...text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map((match) => match[1] ?? '');
+      for (const link of links)
+        expect(existsSync(join(dirname(file), link)), `${file} links to ${link}`).toBe(true);
+    }
+  });
+
+  test('says of every dependency what it is for, and of no other', () => {
+    const sentence = /Dependencies: ([\s\S]*?)\.\n/.exec(readme)?.[1] ?? '';
+    const named = [...sentence.matchAll(/`([^`]+)`/g)]
+      .map((match) => match[1])
+      .filter((name) => name !== 'render');
+
+    expect(named.toSorted()).toEqual(Object.keys(manifest.dependencies).toSorted());
+  });
+
+  test('uses labels, annotations and names as the program has them', () => {
+    const values: readonly unknown[] = Object.values(vocabulary);
+
+    for (const name of matches(/`(keyless-pull\.dev\/[a-z-]+)/g)) expect(values).toContain(name);
+    expect(readme).toContain(secretNameFor('web', 'team-registry', '', 'registry.team.example'));
+  });
+});
+
+describe('the examples', () => {
+  const folders = readdirSync('examples', { withFileTypes: true }).filter((entry) => entry.isDirectory());
+
+  test.each(folders.map(({ name }) => name))(
+    '%s: configurations are accepted, and render gives every pod a credential',
+    async (name) => {
+      const folder = join('examples', name);
+      const config = join(folder, 'keyless-pull.yaml');
+
+      const { code, out } = await run('render', '-f', join(folder, 'shop.yaml'), '--config', config);
+
+      expect(() => loadConfig(config)).not.toThrow();
+      if (existsSync(join(folder, 'token-server.yaml')))
+        loadTokenServerConfig(join(folder, 'token-server.yaml'));
+      expect(code).toBe(0);
+      for (const line of out.trim().split('\n')) {
+        const rendered = JSON.parse(line) as { plan: { needs: unknown[] }; warnings: string[] };
+        expect(rendered.plan.needs.length).toBeGreaterThan(0);
+        expect(rendered.warnings).toEqual([]);
+      }
+    },
+  );
+});
