@@ -22,6 +22,7 @@ export interface Program {
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void;
   ended(): Promise<void>;
   isLeading(): boolean;
+  readyz(): Promise<{ readonly status: number; readonly text: string }>;
 }
 
 export interface Arena extends AsyncDisposable {
@@ -110,7 +111,8 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
       '--namespace',
       OWN_NAMESPACE,
     ];
-    const ports = ['--metrics-port', String(await freePort()), '--host', '127.0.0.1'];
+    const metricsPort = await freePort();
+    const ports = ['--metrics-port', String(metricsPort), '--host', '127.0.0.1'];
     const tls =
       role === 'webhook'
         ? ['--port', String(webhookPort), '--tls-cert', certificateFile, '--tls-key', keyFile]
@@ -129,7 +131,11 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
     });
     const isLeading = () =>
       output().lastIndexOf('"message":"leading"') > output().lastIndexOf('"message":"no longer leading"');
-    return { name, output, kill: (signal) => void child.kill(signal), ended: () => ended, isLeading };
+    const readyz = async () => {
+      const answer = await fetch(`http://127.0.0.1:${metricsPort}/readyz`);
+      return { status: answer.status, text: await answer.text() };
+    };
+    return { name, output, kill: (signal) => void child.kill(signal), ended: () => ended, isLeading, readyz };
   }
 
   const owned = opened.move();
