@@ -13,8 +13,8 @@ import {
   readManifests,
   WORKER_ACCOUNT,
   WORKER_USER,
-} from './cluster/install.ts';
-import type { Manifest } from './cluster/install.ts';
+} from '../tools/install.ts';
+import type { Manifest } from '../tools/install.ts';
 
 const all = manifestFiles().flatMap(readManifests);
 const texts = all.map((manifest) => JSON.stringify(manifest));

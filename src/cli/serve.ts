@@ -78,9 +78,11 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   const running: Promise<void>[] = [cluster.run(background.signal), config.run(background.signal)];
   const stopWorking = new AbortController();
   let keeper: Keeper = createKeeper({ view: cluster.view, clock });
+  /** Our own worker's Lease needs no looking up. */
+  let isLeading = () => false;
   let working: Promise<void> = Promise.resolve();
   if (role !== 'webhook')
-    ({ keeper, working } = startWorker(parts, stopWorking.signal, running, background.signal));
+    ({ keeper, isLeading, working } = startWorker(parts, stopWorking.signal, running, background.signal));
   metrics.onScrape(() => metrics.records(recordCounts(cluster.view.records(), clock.now())));
   try {
     await using _metrics = await serveMetrics({
@@ -98,7 +100,7 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
       const lookup = createAccountLookup({ cluster, clock });
       await using webhook = await startWebhook(
         parts,
-        { keeper, lookup, workerIsAlive: () => signOfLife.isWorkerAlive() },
+        { keeper, lookup, workerIsAlive: () => isLeading() || signOfLife.isWorkerAlive() },
         options,
       );
       log.info({ role, port: webhook.port, server: cluster.server, namespace: cluster.namespace }, 'started');
@@ -133,7 +135,7 @@ function startWorker(parts: Parts, signal: AbortSignal, running: Promise<void>[]
   const fences = createFenceProbe({ cluster, clock, log }, (all, missing) => metrics.fences(all, missing));
   running.push(fences.run(background));
   health.check('fences', () => (config.current().fences === 'required' ? fences.trouble() : undefined));
-  return { keeper: worker.keeper, working: worker.run(signal) };
+  return { keeper: worker.keeper, isLeading: () => worker.isLeading(), working: worker.run(signal) };
 }
 
 /** The same objects as long as the config is the same one, so that plans made from them can be remembered. */

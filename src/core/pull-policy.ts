@@ -102,7 +102,7 @@ export function findingsOf(question: PolicyQuestion): Finding[] {
 
 /** The command that shows more. */
 export function hintFor(pod: PodView): string {
-  return `(keyless-pull render -f <manifest> shows what ${pod.namespace}/${pod.name} gets)`;
+  return `(keyless-pull render -f <manifest> --config <config> shows what ${pod.namespace}/${pod.name} gets)`;
 }
 
 /**

@@ -10,7 +10,7 @@ import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { startControlPlane, type ControlPlane } from '../../tools/control-plane.ts';
 import { freePort } from '../../tools/free-ports.ts';
 import { waitUntil } from '../../tools/processes.ts';
-import { installManifests, OWN_NAMESPACE, WORKER_ACCOUNT, WORKER_USER } from './install.ts';
+import { installManifests, OWN_NAMESPACE, WORKER_ACCOUNT, WORKER_USER } from '../../tools/install.ts';
 
 export const HOST = 'registry.team.example:5000';
 export const AUDIENCE = 'https://registry.team.example';

@@ -16,7 +16,7 @@ import {
   OWN_NAMESPACE,
   readManifests,
   WORKER_ACCOUNT,
-} from './install.ts';
+} from '../../tools/install.ts';
 import type { Need } from '../../src/core/pull-credential.ts';
 import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
 import type { ControlPlane } from '../../tools/control-plane.ts';

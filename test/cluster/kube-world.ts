@@ -14,7 +14,7 @@ import {
   namespaceManifest,
   podManifest,
 } from '../fakes/builders.ts';
-import { OWN_NAMESPACE, WORKER_ACCOUNT, installManifests } from './install.ts';
+import { OWN_NAMESPACE, WORKER_ACCOUNT, installManifests } from '../../tools/install.ts';
 
 export interface KubeWorld extends ContractWorld {
   readonly cluster: KubeCluster;

@@ -27,7 +27,7 @@ import {
   OWN_NAMESPACE,
   readManifests,
   WORKER_ACCOUNT,
-} from './install.ts';
+} from '../../tools/install.ts';
 import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
 import type { ControlPlane } from '../../tools/control-plane.ts';
 

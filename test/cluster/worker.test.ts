@@ -12,7 +12,7 @@ import { waitUntil } from '../../tools/processes.ts';
 import { HOST, openArena, type Arena, type StoredPod } from './arena.ts';
 import { Problem } from '../../src/problem.ts';
 import { tokensIn } from './burst.ts';
-import { OWN_NAMESPACE } from './install.ts';
+import { OWN_NAMESPACE } from '../../tools/install.ts';
 
 let arena: Arena;
 

@@ -150,6 +150,17 @@ describe('an image reference', () => {
     expect(problem?.message).toMatch(message);
   });
 
+  test('of exactly 1,024 characters is read', () => {
+    const host = `${'h.'.repeat(383)}hh`;
+
+    expect(parseImageReference(`${host}/${'a'.repeat(255)}`)).toEqual({ host, repository: 'a'.repeat(255) });
+  });
+
+  test('is quoted whole up to 80 characters', () => {
+    expect(problemOf('B'.repeat(80))?.message).toContain(`"${'B'.repeat(80)}"`);
+    expect(problemOf('B'.repeat(81))?.message).toContain(`"${'B'.repeat(79)}…"`);
+  });
+
   test('is quoted in the refusal, 80 characters at most, in one line', () => {
     const problem = problemOf(`ghcr.io/a\n${'B'.repeat(500)}`);
 
@@ -221,7 +232,7 @@ describe('an image reference', () => {
   });
 });
 
-const lower = [...'abcdefghijklmnopqrstuvwxyz0123456789'];
+const lower = 'abcdefghijklmnopqrstuvwxyz0123456789'.split('');
 const word = fc.string({ unit: fc.constantFrom(...lower), minLength: 1, maxLength: 8 });
 const component = fc
   .tuple(word, fc.array(fc.tuple(fc.constantFrom('.', '_', '__', '-', '---'), word), { maxLength: 2 }))

@@ -237,6 +237,26 @@ describe('the token volume', () => {
     expect((after['spec'] as Raw)['volumes']).toEqual([{ name: 'tmp', emptyDir: {} }, volume]);
   });
 
+  test('of a pod that once pulled from more registries is brought to this plan', () => {
+    const more = [
+      ...sources,
+      { serviceAccountToken: { audience: 'old', expirationSeconds: 3600, path: 'old/token' } },
+    ];
+    const raw = aRawPod([`${TEAM}/app`], {
+      volumes: [{ name: 'keyless-pull-tokens', projected: { sources: more } }],
+    });
+
+    expect((applied(raw, patch(raw, onNode))['spec'] as Raw)['volumes']).toEqual([volume]);
+  });
+
+  test('is not needed where the rule says so, and the pod is marked all the same', () => {
+    const settings = { ...onNode, rules: [aRule({ delivery: ['kubelet'], token: { inject: 'none' } })] };
+
+    const paths = patch(aRawPod([`${TEAM}/app`]), settings).map(({ path }) => path);
+
+    expect(paths).toEqual(['/metadata/labels', '/metadata/annotations']);
+  });
+
   test('that the API server filled in stays as it is', () => {
     const defaulted = { name: 'keyless-pull-tokens', projected: { sources, defaultMode: 420 } };
     const raw = aRawPod([`${TEAM}/app`], { volumes: [defaulted] });

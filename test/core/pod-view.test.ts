@@ -85,6 +85,7 @@ describe('a pod', () => {
       { isMirror: true },
     ],
     ['an ordinary one', {}, { isMirror: false, isDeleting: false, createdAt: 0, uid: '' }],
+    ['new, and so pending', {}, { isPending: true }],
     ['being deleted', { deletionTimestamp: '2026-11-21T12:00:00Z' }, { isDeleting: true }],
     [
       'stored',
@@ -93,6 +94,16 @@ describe('a pod', () => {
     ],
   ] as const)('is known as %s', ([, metadata, view]) => {
     expect(aPod([], {}, metadata)).toMatchObject(view);
+  });
+
+  test.for([
+    ['Pending', true],
+    ['', true],
+    ['Running', false],
+    ['Succeeded', false],
+    ['Failed', false],
+  ] as const)('in the phase %j is pending: %s', ([phase, isPending]) => {
+    expect(viewPod({ ...aRawPod([]), status: { phase } }).isPending).toBe(isPending);
   });
 
   test('is gated by our gate alone', () => {

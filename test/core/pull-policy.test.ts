@@ -116,6 +116,25 @@ describe('a pull secret of a pod', () => {
     expect(secretsOf(findingsOf(question(setting)))).toEqual(findings);
   });
 
+  test('of our own name that a record calls foreign is static: somebody else made that Secret', () => {
+    const findings = findingsOf(question({ inPod: [OURS], change: { foreign: new Set([OURS]) } }));
+
+    expect(secretsOf(findings)).toEqual([[OURS, 'explicit']]);
+    expect(findings[0]?.what).toBe(
+      `"${OURS}" is a Secret that keyless-pull did not make: delete it, and keyless-pull makes its own of that name`,
+    );
+  });
+
+  test('is found among a hundred thousand in no time', () => {
+    const inPod = Array.from({ length: 100_000 }, (_, at) => `static-${at}`);
+    const asked = question({ inPod });
+    const started = performance.now();
+
+    expect(findingsOf(asked).length).toBe(100_000);
+
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
   test('is found once, in the order of the pod, whatever the lists are', () => {
     const names = fc.array(fc.constantFrom('a', 'b', 'c', OURS), { maxLength: 6 });
     fc.assert(
@@ -206,7 +225,7 @@ describe('the sentence of a finding', () => {
   test('for one written in the pod says which line to remove, and what the pod gets instead', () => {
     expect(sentence({})).toBe(
       '"static" in spec.imagePullSecrets is a static pull secret, written in the pod: remove that line; keyless-pull gives ' +
-        'this pod its own credential for registry.team.example (keyless-pull render -f <manifest> shows what shop/checkout-1 gets)',
+        'this pod its own credential for registry.team.example (keyless-pull render -f <manifest> --config <config> shows what shop/checkout-1 gets)',
     );
   });
 
@@ -219,6 +238,38 @@ describe('the sentence of a finding', () => {
   test('in a namespace that has not opted in names the label to set', () => {
     expect(sentence({ change: { namespaceOptedIn: false } })).toContain(
       'label the namespace keyless-pull.dev/inject=enabled and keyless-pull gives this pod its own credential',
+    );
+  });
+
+  test('of a pod that opted out names the label to remove', () => {
+    const pod = aPod(
+      [`${TEAM}/app`],
+      { imagePullSecrets: [{ name: 'static' }] },
+      { labels: { 'keyless-pull.dev/inject': 'disabled' } },
+    );
+
+    const text = sentence({ change: { pod, namespaceOptedIn: false } });
+
+    expect(text).toContain(
+      'label the namespace keyless-pull.dev/inject=enabled, remove the label keyless-pull.dev/inject=disabled from the pod ' +
+        'and keyless-pull gives this pod its own credential for registry.team.example',
+    );
+  });
+
+  test('lists five registries, and says how many more there are', () => {
+    const images = (count: number) => Array.from({ length: count }, (_, at) => `r${at}.example/x`);
+
+    expect(sentence({ images: images(5) })).toContain(
+      'no rule covers r0.example, r1.example, r2.example, r3.example, r4.example:',
+    );
+    expect(sentence({ images: images(7) })).toContain('r4.example and 2 more:');
+  });
+
+  test('is made of what is wrong, the cure, and the command that shows more', () => {
+    const [finding] = findingsOf(question({ inPod: ['static'] }));
+
+    expect(finding?.message).toBe(
+      `${finding?.what}; ${finding?.cure} (keyless-pull render -f <manifest> --config <config> shows what shop/checkout-1 gets)`,
     );
   });
 

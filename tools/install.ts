@@ -2,11 +2,11 @@
 // webhooks reached by URL. For tests and the demo.
 import { readFileSync } from 'node:fs';
 import { parse, parseAllDocuments } from 'yaml';
-import { apiClient, serviceAccountToken } from '../../tools/api-client.ts';
-import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
-import type { ControlPlane } from '../../tools/control-plane.ts';
-import { runKubectl } from '../../tools/kubectl.ts';
-import { waitUntil } from '../../tools/processes.ts';
+import { apiClient, serviceAccountToken } from './api-client.ts';
+import type { ApiAnswer, ApiRequest } from './api-client.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { runKubectl } from './kubectl.ts';
+import { waitUntil } from './processes.ts';
 
 /** A Kubernetes object as a manifest has it. */
 export interface Manifest {
@@ -35,7 +35,7 @@ export interface InstallOptions {
   readonly parts?: readonly InstallPart[];
 }
 
-const FOLDER = new URL('../../webhook-config/', import.meta.url);
+const FOLDER = new URL('../webhook-config/', import.meta.url);
 
 /** Files that belong to no part are for clusters with nodes. */
 const PART_OF: Readonly<Record<string, InstallPart | 'always'>> = {
