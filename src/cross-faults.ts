@@ -1,5 +1,6 @@
 // What no single field of the config can tell: rules that contradict one another, and parts that are not built yet.
 import * as z from 'zod';
+import { exchangeKinds } from './core/registry-rule.ts';
 import type { Fault } from './config.ts';
 
 const RawRule = z.object({
@@ -70,25 +71,24 @@ function passThroughFaults(rules: z.output<typeof RawRules>['rules'], at: number
   return faults;
 }
 
+const LooseMap = z.looseObject({}).catch({});
+const LooseRules = z.object({ rules: z.array(LooseMap).catch([]) }).catch({ rules: [] });
+
 /** Parts of the schema that this version only parses. Each is refused by its own name, never ignored. */
 function notBuiltInRule(raw: unknown, at: number): Fault[] {
-  const rule =
-    z
-      .object({ rules: z.array(z.looseObject({})).catch([]) })
-      .catch({ rules: [] })
-      .parse(raw).rules[at] ?? {};
+  const rule = LooseRules.parse(raw).rules[at] ?? {};
   const faults: Fault[] = [];
   const refuse = (path: readonly PropertyKey[], what: string) => {
     faults.push({ path: ['rules', at, ...path], message: notBuilt(what) });
   };
-  const exchange = z.looseObject({}).catch({}).parse(rule['exchange']);
+  const exchange = LooseMap.parse(rule['exchange']);
   const kind = exchange['kind'];
-  if (typeof kind === 'string' && kind !== 'pass-through')
-    refuse(['exchange', 'kind'], `exchange kind ${kind}`);
+  const family = exchangeKinds.find((one) => one === kind);
+  if (family && family !== 'pass-through') refuse(['exchange', 'kind'], `exchange kind ${family}`);
   if (kind === 'pass-through') {
     for (const key of ['endpoint', 'certificateAuthorityFile']) {
-      if (key in exchange)
-        faults.push({ path: ['rules', at, 'exchange', key], message: 'pass-through calls no endpoint' });
+      if (!(key in exchange)) continue;
+      faults.push({ path: ['rules', at, 'exchange', key], message: 'pass-through calls no endpoint' });
     }
   }
   for (const key of ['acceptAudiences', 'parameters', 'registries', 'inPod']) {
@@ -99,8 +99,7 @@ function notBuiltInRule(raw: unknown, at: number): Fault[] {
   if (rule['secretName'] === 'annotation') refuse(['secretName'], 'secretName: annotation');
   const delivery: unknown = rule['delivery'];
   if (Array.isArray(delivery) && delivery.includes('kubelet')) refuse(['delivery'], 'delivery kubelet');
-  if (z.looseObject({}).catch({}).parse(rule['token'])['inject'] === 'mount')
-    refuse(['token', 'inject'], 'inject: mount');
+  if (LooseMap.parse(rule['token'])['inject'] === 'mount') refuse(['token', 'inject'], 'inject: mount');
   return faults;
 }
 

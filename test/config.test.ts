@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { loadConfig, parseConfig, readEnvironment } from '../src/config.ts';
+import { errnoText, loadConfig, parseConfig, readEnvironment } from '../src/config.ts';
 import { Problem } from '../src/problem.ts';
 
 const MINIMAL = `
@@ -243,6 +243,7 @@ describe('a rule of the config', () => {
     ['audience: ""', 'rules[0].audience: an empty audience would mint a token for the API server itself'],
     ['audience:', 'rules[0].audience: must be text (put it in quotes), not empty'],
     ['audience: 5', 'rules[0].audience: must be text (put it in quotes), not a number'],
+    ['audience: true', 'rules[0].audience: must be text (put it in quotes), not true'],
     ['audience: [a, b]', 'rules[0].audience: must be text (put it in quotes), not a list'],
     ['hosts: []', 'rules[0].hosts: needs at least one entry'],
     ['hosts: [registry.team.example, 5]', 'rules[0].hosts[1]: must be text (put it in quotes), not a number'],
@@ -371,6 +372,18 @@ describe('a config file', () => {
       }),
     );
   });
+});
+
+test.for([
+  ['ENOENT', 'there is no such file'],
+  ['EACCES', 'permission denied'],
+  ['EISDIR', 'it is a folder'],
+  ['EADDRINUSE', 'another program listens there'],
+  ['EMFILE', 'EMFILE'],
+  [undefined, 'unknown error'],
+  [5, 'unknown error'],
+] as const)('a system error %s is put as "%s", and never in its own words', ([code, sentence]) => {
+  expect(errnoText(Object.assign(new Error('open /path/with/a/marked-secret'), { code }))).toBe(sentence);
 });
 
 test('the environment says what only the pod can know, and nothing else is read from it', () => {

@@ -169,8 +169,8 @@ const rules: Record<string, () => readonly string[]> = {
     ours.filter((path) =>
       /^(index|utils?|types?|constants?|helpers?|common|misc|shared)\.ts$/.test(basename(path)),
     ),
-  'a file opens with a comment that says what lives there': () =>
-    ours.filter((path) => !/^(#!.*\n|import 'reflect-metadata';\n)?\/\//.test(text.get(path) ?? '')),
+  'a file of src or tools opens with a comment that says what lives there': () =>
+    ours.filter((path) => /^(src|tools)/.test(path) && !/^(#!.*\n)?\/\//.test(text.get(path) ?? '')),
   'there are no default exports, and src exports nothing again': () => [
     ...misplaced(/^export default\b/m, ours),
     ...misplaced(/^export (\*|(type )?\{[^}]*\} from\b)/m, source),

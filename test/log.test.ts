@@ -1,7 +1,8 @@
 // The log: one JSON line per event, and of a foreign error never its words.
 import { describe, expect, test } from 'vitest';
-import { createLog, showError, type LogLevel } from '../src/log.ts';
+import { createLog, showError } from '../src/log.ts';
 import { Problem } from '../src/problem.ts';
+import type { LogLevel } from '../src/log-level.ts';
 
 type Line = Record<string, unknown>;
 
@@ -89,6 +90,15 @@ describe('a foreign error', () => {
 
     expect(lines.length).toBe(1);
     expect(lines[0]).not.toContain('marked-token');
+  });
+
+  test('in place of fields keeps the words of the line, and is called a failure where there are none', () => {
+    const { log, parsed } = collect();
+
+    log.error(foreign, 'certificate not reloaded');
+    log.error(foreign);
+
+    expect(parsed().map(({ message }) => message)).toEqual(['certificate not reloaded', 'failed']);
   });
 
   test('shows its name, its code and where it was thrown', () => {

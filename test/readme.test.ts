@@ -46,9 +46,7 @@ describe('the README', () => {
 
     const named = matches(/`keyless-pull ([a-z-]+)/g);
 
-    expect(named.toSorted()).toEqual(
-      commands.filter((name) => name !== undefined && !name.startsWith('-')).toSorted(),
-    );
+    expect(new Set(named)).toEqual(new Set(commands));
   });
 
   test('names only flags that exist', async () => {
@@ -88,7 +86,7 @@ describe('the README', () => {
       .map((match) => match[1])
       .filter((name) => name !== 'render');
 
-    expect(named.toSorted()).toEqual(Object.keys(manifest.dependencies).toSorted());
+    expect(new Set(named)).toEqual(new Set(Object.keys(manifest.dependencies)));
   });
 
   test('uses labels, annotations and names as the program has them', () => {

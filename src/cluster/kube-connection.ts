@@ -3,6 +3,7 @@
 import { Agent, request as send, type Dispatcher } from 'undici';
 import { Problem } from '../problem.ts';
 import { fieldsOf } from '../core/pod-view.ts';
+import { readBody, splitLines } from './kube-body.ts';
 import { createCallGate, type CallPriority } from './call-gate.ts';
 import { statusProblem, transportProblem } from './kube-problem.ts';
 import type { Clock } from '../clock.ts';
@@ -47,8 +48,6 @@ const CALLS_IN_FLIGHT = 16;
 const CONNECTIONS = CALLS_IN_FLIGHT + 10;
 /** How long an Authorization header may be reused: token files are replaced at 80 % of an hour. */
 const HEADERS_MS = 10_000;
-/** A page of 500 stored objects of at most 1.5 MiB each would be more; nobody has those. */
-const LARGEST_ANSWER = 256 * 1024 * 1024;
 
 /** A path below the API server with each variable part encoded. */
 export function pathTo(parts: TemplateStringsArray, ...names: string[]): string {
@@ -169,34 +168,4 @@ export async function findOne(
   const query = { fieldSelector: `metadata.name=${name}`, limit: '1' };
   const { items } = fieldsOf(await connection.call({ method: 'GET', path, query, signal, priority }));
   return Array.isArray(items) ? items[0] : undefined;
-}
-
-async function readBody(response: Dispatcher.ResponseData, signal: AbortSignal): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response.body) {
-      size += (chunk as Buffer).length;
-      if (size > LARGEST_ANSWER)
-        throw new Problem('cluster-unreachable', 'the API server sent an answer over the limit');
-      chunks.push(chunk as Buffer);
-    }
-    return size === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch (cause) {
-    if (cause instanceof Problem) throw cause;
-    // A proxy's error page is no JSON; its status still tells.
-    if (cause instanceof SyntaxError && response.statusCode >= 300) return undefined;
-    throw transportProblem(cause, signal);
-  }
-}
-
-async function* splitLines(body: AsyncIterable<Buffer>): AsyncIterable<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true });
-    const lines = rest.split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line !== '') yield line;
-  }
 }

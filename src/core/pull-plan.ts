@@ -127,7 +127,7 @@ export function needFor(identity: Identity, rule: RegistryRule, host: string, pr
 
 function hostOf(image: string, container: string, leftOut: LeftOut[]): string | undefined {
   try {
-    return parseImageReference(image).host.toLowerCase();
+    return parseImageReference(image).host;
   } catch (error) {
     if (!isProblem(error, 'image-unparseable')) throw error;
     leftOut.push({

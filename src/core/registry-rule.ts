@@ -116,7 +116,7 @@ export const RegistryRule = z.strictObject({
         .min(600)
         .max(3600)
         .default(3600)
-        .meta({ description: 'life of the ServiceAccount token, 600 to 3600' }),
+        .meta({ description: 'life of the ServiceAccount token' }),
     })
     .prefault({})
     .meta({ description: 'the ServiceAccount token' }),
@@ -168,10 +168,9 @@ export function ruleForHost(
   mayUse: (rule: RegistryRule) => boolean,
 ): RegistryRule | undefined {
   let best: { rule: RegistryRule; wildcards: number; length: number } | undefined;
-  const folded = host.toLowerCase();
   for (const rule of rules) {
     for (const pattern of rule.hosts) {
-      if (!hostMatches(pattern, folded)) continue;
+      if (!hostMatches(pattern, host)) continue;
       const found = { rule, wildcards: pattern.split('*').length - 1, length: pattern.length };
       const wins =
         !best ||
