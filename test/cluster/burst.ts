@@ -18,6 +18,15 @@ export interface BurstResult {
   readonly secondsAfterKill: number;
 }
 
+/** One webhook, and two workers of which one leads. */
+export async function startTwoWorkers(arena: Arena): Promise<{ webhook: Program; workers: Program[] }> {
+  const webhook = await arena.start('webhook', 'webhook');
+  const workers = [await arena.start('one', 'worker'), await arena.start('two', 'worker')];
+  const oneLeads = async () => workers.some((worker) => worker.isLeading());
+  await waitUntil('one of the two leads', oneLeads, { deadlineMs: 20_000 });
+  return { webhook, workers };
+}
+
 /** @throws what a test shows when something does not hold */
 export async function runBurst(
   arena: Arena,

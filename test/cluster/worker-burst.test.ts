@@ -1,22 +1,16 @@
 // Two workers of the real program against a real API server, while 200 cold pods come at once.
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../tools/processes.ts';
 import { openArena, type Arena, type Program } from './arena.ts';
-import { runBurst } from './burst.ts';
+import { runBurst, startTwoWorkers } from './burst.ts';
 
 let arena: Arena;
 let workers: Program[];
-let programs: Program[];
+let webhook: Program;
 
 beforeAll(async () => {
   arena = await openArena();
-  const webhook = await arena.start('webhook', 'webhook');
-  workers = [await arena.start('one', 'worker'), await arena.start('two', 'worker')];
-  programs = [webhook, ...workers];
-  await waitUntil('one of the two leads', async () => workers.some((worker) => worker.isLeading()), {
-    deadlineMs: 20_000,
-  });
+  ({ webhook, workers } = await startTwoWorkers(arena));
 });
 
 afterAll(() => arena[Symbol.asyncDispose]());
@@ -63,7 +57,10 @@ describe('what people can read', () => {
     const records = await admin('GET', '/apis/keyless-pull.dev/v1alpha1/pullcredentials');
     const events = await admin('GET', '/apis/events.k8s.io/v1/events');
     const pods = await admin('GET', '/api/v1/namespaces/burst/pods');
-    const read = [...programs.map((program) => program.output()), readFileSync(auditLog ?? '', 'utf8')];
+    const read = [
+      ...[webhook, ...workers].map((program) => program.output()),
+      readFileSync(auditLog ?? '', 'utf8'),
+    ];
     const told = [records, events, pods].map(({ body }) => JSON.stringify(body));
 
     const everything = [...read, ...told].join('\n');

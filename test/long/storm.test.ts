@@ -1,19 +1,14 @@
 // A thousand cold pods of 200 new accounts, twice: undisturbed, and with the working one killed in the middle.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../tools/processes.ts';
 import { openArena, type Arena, type Program } from '../cluster/arena.ts';
-import { runBurst } from '../cluster/burst.ts';
+import { runBurst, startTwoWorkers } from '../cluster/burst.ts';
 
 let arena: Arena;
 let workers: Program[];
 
 beforeAll(async () => {
   arena = await openArena();
-  await arena.start('webhook', 'webhook');
-  workers = [await arena.start('one', 'worker'), await arena.start('two', 'worker')];
-  await waitUntil('one of the two leads', async () => workers.some((worker) => worker.isLeading()), {
-    deadlineMs: 20_000,
-  });
+  ({ workers } = await startTwoWorkers(arena));
 });
 
 afterAll(() => arena[Symbol.asyncDispose]());
