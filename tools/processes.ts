@@ -82,7 +82,11 @@ export async function openRun(label: string): Promise<Run> {
 export async function waitUntil(
   what: string,
   check: () => Promise<boolean>,
-  { deadlineMs, needed = [] }: { deadlineMs: number; needed?: readonly StartedProcess[] },
+  {
+    deadlineMs,
+    everyMs = 50,
+    needed = [],
+  }: { deadlineMs: number; everyMs?: number; needed?: readonly StartedProcess[] },
 ): Promise<void> {
   const giveUpAt = performance.now() + deadlineMs;
   let last = '';
@@ -99,7 +103,7 @@ export async function waitUntil(
         `no sign after ${deadlineMs / 1000} s: ${what}${last}\n${needed.map(tailOf).join('\n')}`,
       );
     }
-    await sleep(50);
+    await sleep(everyMs);
   }
 }
 

@@ -44,49 +44,49 @@ export function createMutatePod(tools: MutateTools): MutatePod {
 
     const settings = tools.settings();
     const isOptedIn = (known: Parameters<typeof injectionOf>[0]) => injectionOf(known) === 'enabled';
-    const namespace = await namespaceFor(tools, call, pod.namespace, settings.rules, isOptedIn);
+    const found = namespaceFor(tools, call, pod.namespace, settings.rules, isOptedIn);
+    const namespace = found instanceof Promise ? await found : found;
     // One that nobody knows yet is opted in: the webhook's own selector has just said so.
     if (namespace && !isOptedIn(namespace)) return allow('not-opted-in');
 
-    const { subject, plan } = await planFor(tools, call, pod, namespace?.labels ?? {}, settings);
-    const facts = factsOf(pod, plan);
-    const standings = standingsOf(tools, plan, subject);
-    const refusal = standings.find(isToBeDenied);
-    if (refusal) return deny(refusal.code, denialText(refusal), { facts, audit: auditOf(plan, false) });
-
-    const isHeld = mayBeHeld(pod) && standings.some(isWorthWaiting);
-    const gate = isHeld && tools.workerIsAlive();
-    const operations = patchFor(request.object, pod, plan, gate);
-    return patch(reasonFor(pod, plan, operations.length, gate), operations, {
-      facts: { ...facts, gated: gate },
-      audit: auditOf(plan, gate),
-      warnings: [
-        ...plan.leftOut.map(({ message }) => message),
-        ...standings.flatMap(warningFor),
-        ...(subject.presence === 'missing'
-          ? [`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`]
-          : []),
-        ...(isHeld && !gate
-          ? ['no worker is alive: this pod is not held until its credentials exist, and may fail to pull']
-          : []),
-      ],
-    });
+    const labels = namespace?.labels ?? {};
+    const inView = subjectInView(tools, pod.namespace, pod.serviceAccount);
+    const plan = planPulls(pod, inView.account, labels, settings);
+    // An account is looked up only for a pod that needs something, whatever the account's annotations say.
+    if (inView.presence === 'known' || !carriesAnything(plan))
+      return judge(tools, request, pod, inView, plan);
+    const subject = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
+    return judge(tools, request, pod, subject, planPulls(pod, subject.account, labels, settings));
   };
 }
 
-/** The account is looked up only for a pod that needs something, whatever its annotations say. */
-async function planFor(
-  tools: SubjectTools,
-  call: Call,
+function judge(
+  tools: MutateTools,
+  request: AdmissionRequest,
   pod: PodView,
-  namespaceLabels: Readonly<Record<string, string>>,
-  settings: PlanSettings,
-): Promise<{ subject: Subject; plan: Plan }> {
-  const inView = subjectInView(tools, pod.namespace, pod.serviceAccount);
-  const first = planPulls(pod, inView.account, namespaceLabels, settings);
-  if (inView.presence === 'known' || !carriesAnything(first)) return { subject: inView, plan: first };
-  const subject = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
-  return { subject, plan: planPulls(pod, subject.account, namespaceLabels, settings) };
+  subject: Subject,
+  plan: Plan,
+): Verdict {
+  const facts = factsOf(pod, plan);
+  const standings = standingsOf(tools, plan, subject);
+  const refusal = standings.find(isToBeDenied);
+  if (refusal) return deny(refusal.code, denialText(refusal), { facts, audit: auditOf(plan, false) });
+
+  const isHeld = mayBeHeld(pod) && standings.some(isWorthWaiting);
+  const gate = isHeld && tools.workerIsAlive();
+  const operations = patchFor(request.object, pod, plan, gate);
+  const warnings = plan.leftOut.map(({ message }) => message);
+  for (const standing of standings) if (standing.kind === 'refused') warnings.push(warningFor(standing));
+  if (subject.presence === 'missing') {
+    warnings.push(`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`);
+  }
+  if (isHeld && !gate) {
+    warnings.push(
+      'no worker is alive: this pod is not held until its credentials exist, and may fail to pull',
+    );
+  }
+  const reason = reasonFor(pod, plan, operations.length, gate);
+  return patch(reason, operations, { facts, warnings, audit: auditOf(plan, gate) });
 }
 
 function carriesAnything(plan: Plan): boolean {
@@ -121,9 +121,8 @@ function denialText({ need, code, message }: RefusedNeed): string {
   );
 }
 
-function warningFor(standing: NeedStanding): string[] {
-  if (standing.kind !== 'refused') return [];
-  return [`no credential for ${standing.need.host} so far (${standing.code}): ${standing.message}`];
+function warningFor({ need, code, message }: RefusedNeed): string {
+  return `no credential for ${need.host} so far (${code}): ${message}`;
 }
 
 /**

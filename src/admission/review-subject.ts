@@ -59,17 +59,28 @@ function absent(namespace: string, name: string, presence: 'missing' | 'unknown'
 /**
  * The namespace, if the watch knows it. One that it does not know costs a live look only where a rule reads labels; one
  * that is not `isEnough` costs it always, because the watch may be a moment behind the API server that sent the review.
- * @throws Problem `not-ready` or `deadline`: the labels decide and cannot be had
+ * A promise only where somebody has to be asked: awaiting what is known costs the warm path.
+ * @throws Problem `not-ready` or `deadline`, in the promise: the labels decide and cannot be had
  */
-export async function namespaceFor(
-  { view, lookup }: SubjectTools,
+export function namespaceFor(
+  tools: SubjectTools,
   call: Call,
   name: string,
   rules: readonly RegistryRule[],
   isEnough: (known: NamespaceView) => boolean = () => true,
-): Promise<NamespaceView | undefined> {
-  const known = view.namespace(name);
+): NamespaceView | undefined | Promise<NamespaceView | undefined> {
+  const known = tools.view.namespace(name);
   if (known ? isEnough(known) : !rules.some(readsLabels)) return known;
+  return lookUpNamespace(tools, call, name, known, isEnough);
+}
+
+async function lookUpNamespace(
+  { lookup }: SubjectTools,
+  call: Call,
+  name: string,
+  known: NamespaceView | undefined,
+  isEnough: (known: NamespaceView) => boolean,
+): Promise<NamespaceView | undefined> {
   try {
     return (await lookup.namespace(name, call.signal(), isEnough)) ?? known;
   } catch (error) {

@@ -29,6 +29,19 @@ const BARE_DIGEST = /^[a-f0-9]{64}$/;
  * @throws Problem `image-unparseable`, which quotes at most 80 characters of the text
  */
 export function parseImageReference(text: string): ImageReference {
+  const known = knownReferences.get(text);
+  if (known) return known;
+  const reference = parse(text);
+  if (knownReferences.size >= MOST_KNOWN_REFERENCES) knownReferences.clear();
+  knownReferences.set(text, reference);
+  return reference;
+}
+
+/** The same few images come with every pod; 5,000 of them are a few MB at most, and a flood of others costs one start anew. */
+const MOST_KNOWN_REFERENCES = 5_000;
+const knownReferences = new Map<string, ImageReference>();
+
+function parse(text: string): ImageReference {
   if (text === '') throw new Problem('image-unparseable', 'the image reference is empty');
   if (text.length > LONGEST_REFERENCE)
     throw unparseable(text, `is longer than ${LONGEST_REFERENCE} characters`);

@@ -67,8 +67,11 @@ export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
+const NO_TEXTS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
 /** Only string values; the result has no prototype, so that a key named `__proto__` is a key like any other. */
 function textMapOf(value: unknown): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return NO_TEXTS;
   const map: Record<string, string> = Object.create(null);
   for (const [key, text] of Object.entries(fieldsOf(value))) if (typeof text === 'string') map[key] = text;
   return map;

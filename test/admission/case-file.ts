@@ -68,7 +68,9 @@ const DEFAULT_RULES = [
 
 export function readCase(path: string) {
   const text = readFileSync(path, 'utf8');
-  const { names = {} } = (yaml.parseAllDocuments(text)[0]?.toJS() ?? {}) as { names?: Record<string, string> };
+  const { names = {} } = (yaml.parseAllDocuments(text)[0]?.toJS() ?? {}) as {
+    names?: Record<string, string>;
+  };
   const known = { own: 'builder team-registry registry.team.example:5000', ...names };
   const filled = text.replaceAll(/\$([a-z]+)/g, (whole, name: string) => {
     const [account, rule, host] = (known as Record<string, string>)[name]?.split(' ') ?? [];

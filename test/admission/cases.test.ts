@@ -7,9 +7,10 @@ import { createValidatePod } from '../../src/admission/validate-pod.ts';
 import type { Verdict } from '../../src/admission/verdict.ts';
 import { viewPod } from '../../src/core/pod-view.ts';
 import { CREDENTIALS_ANNOTATION } from '../../src/core/vocabulary.ts';
+import { createKeeper } from '../../src/credentials/keeper.ts';
 import { acceptReview } from '../fakes/admission-acceptance.ts';
 import { applyStrictly } from '../fakes/admission-pod-patch.ts';
-import { createAdmissionView, createBlindLookup, createRecordKeeper } from '../fakes/admission-view.ts';
+import { createAdmissionView, createBlindLookup } from '../fakes/admission-view.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
 import { readCase, type CaseHeader } from './case-file.ts';
 
@@ -53,9 +54,16 @@ describe.each(files)('%s', (file) => {
     const { needsPerPod, policy, worker, path } = header;
     const call = { signal: () => new AbortController().signal };
     if (path === '/mutate') {
-      const keeper = createRecordKeeper(view, clock.now);
+      const keeper = createKeeper({ view, clock });
       const workerIsAlive = () => worker === 'alive';
-      return createMutatePod({ view, lookup, keeper, settings: () => ({ rules, needsPerPod }), workerIsAlive, clock })(call, review);
+      return createMutatePod({
+        view,
+        lookup,
+        keeper,
+        settings: () => ({ rules, needsPerPod }),
+        workerIsAlive,
+        clock,
+      })(call, review);
     }
     const settings = () => ({ rules, needsPerPod, policy });
     const validate = createValidatePod({ view, lookup, settings, onFinding: () => undefined, clock });
@@ -78,7 +86,9 @@ function reviewFor(pod: unknown, oldPod: unknown, { operation, subResource, dryR
     oldObject: oldPod,
     dryRun,
   };
-  return readReview(Buffer.from(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request })));
+  return readReview(
+    Buffer.from(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request })),
+  );
 }
 
 function expectParts(texts: readonly string[], parts: readonly string[]): void {
@@ -86,12 +96,17 @@ function expectParts(texts: readonly string[], parts: readonly string[]): void {
   expect(texts).toHaveLength(parts.length);
 }
 
-function expectPod(result: unknown, operations: readonly { path: string }[], wanted: CaseHeader['expect']): void {
+function expectPod(
+  result: unknown,
+  operations: readonly { path: string }[],
+  wanted: CaseHeader['expect'],
+): void {
   const pod = viewPod(result);
   if (wanted.patch) expect(operations).toEqual(wanted.patch);
   if (wanted.paths) expect(operations.map(({ path }) => path)).toEqual(wanted.paths);
   if (wanted.pullSecrets) expect(pod.pullSecrets).toEqual(wanted.pullSecrets);
   if (wanted.gates) expect(pod.gates).toEqual(wanted.gates);
-  if (wanted.annotation !== undefined) expect(pod.annotations[CREDENTIALS_ANNOTATION]).toBe(wanted.annotation);
+  if (wanted.annotation !== undefined)
+    expect(pod.annotations[CREDENTIALS_ANNOTATION]).toBe(wanted.annotation);
   if (wanted.result) expect(result).toMatchObject(wanted.result);
 }

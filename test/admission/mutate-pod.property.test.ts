@@ -58,45 +58,49 @@ function standingFor(chance: Chance): Standing {
   ]);
 }
 
-test('mutating twice is mutating once, patches apply and only add, and no needs mean no patch', { timeout: 60_000 }, async () => {
-  let standing: Standing = { kind: 'pending' };
-  let workerIsAlive = true;
-  const mutate = createMutatePod({
-    view,
-    lookup: createBlindLookup(view),
-    keeper: { standingOf: () => standing },
-    settings: () => ({ rules, needsPerPod: 2 }),
-    workerIsAlive: () => workerIsAlive,
-    clock,
-  });
-  const call = { signal: () => new AbortController().signal };
-  const tally: Record<string, number> = {};
+test(
+  'mutating twice is mutating once, patches apply and only add, and no needs mean no patch',
+  { timeout: 60_000 },
+  async () => {
+    let standing: Standing = { kind: 'pending' };
+    let workerIsAlive = true;
+    const mutate = createMutatePod({
+      view,
+      lookup: createBlindLookup(view),
+      keeper: { standingOf: () => standing },
+      settings: () => ({ rules, needsPerPod: 2 }),
+      workerIsAlive: () => workerIsAlive,
+      clock,
+    });
+    const call = { signal: () => new AbortController().signal };
+    const tally: Record<string, number> = {};
 
-  for (let seed = 0; seed < PODS; seed++) {
-    const chance = createChance(seed);
-    const raw = generatePod(chance, ownSecrets);
-    standing = standingFor(chance);
-    workerIsAlive = chance.happens(0.8);
-    const before = JSON.stringify(raw);
+    for (let seed = 0; seed < PODS; seed++) {
+      const chance = createChance(seed);
+      const raw = generatePod(chance, ownSecrets);
+      standing = standingFor(chance);
+      workerIsAlive = chance.happens(0.8);
+      const before = JSON.stringify(raw);
 
-    const verdict = await mutate(call, reviewOf(raw));
+      const verdict = await mutate(call, reviewOf(raw));
 
-    tally[verdict.kind] = (tally[verdict.kind] ?? 0) + 1;
-    if (JSON.stringify(raw) !== before) throw new Error(`seed ${seed}: the pod itself was changed`);
-    if (verdict.kind !== 'patch') continue;
-    try {
-      const patched = applyStrictly(raw, verdict.operations);
-      holdToPromises(raw, patched, verdict.reason);
-      const again = await mutate(call, reviewOf(patched));
-      if (again.kind !== 'allow') throw new Error(`the second pass is ${JSON.stringify(again)}`);
-    } catch (error) {
-      throw new Error(`seed ${seed}: ${before}`, { cause: error });
+      tally[verdict.kind] = (tally[verdict.kind] ?? 0) + 1;
+      if (JSON.stringify(raw) !== before) throw new Error(`seed ${seed}: the pod itself was changed`);
+      if (verdict.kind !== 'patch') continue;
+      try {
+        const patched = applyStrictly(raw, verdict.operations);
+        holdToPromises(raw, patched, verdict.reason);
+        const again = await mutate(call, reviewOf(patched));
+        if (again.kind !== 'allow') throw new Error(`the second pass is ${JSON.stringify(again)}`);
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${before}`, { cause: error });
+      }
     }
-  }
 
-  // All three outcomes were really tried.
-  expect(Math.min(tally['allow'] ?? 0, tally['patch'] ?? 0, tally['deny'] ?? 0)).toBeGreaterThan(1_000);
-});
+    // All three outcomes were really tried.
+    expect(Math.min(tally['allow'] ?? 0, tally['patch'] ?? 0, tally['deny'] ?? 0)).toBeGreaterThan(1_000);
+  },
+);
 
 function reviewOf(object: unknown): AdmissionRequest {
   return {
@@ -125,12 +129,18 @@ function holdToPromises(rawPod: unknown, patchedPod: unknown, reason: string): v
   for (const [field, value] of Object.entries(raw.spec)) {
     const kept = texts(value).filter((text) => !isOurs(text));
     const now = texts(patched.spec[field]).filter((text) => !isOurs(text));
-    if (kept.some((text, at) => now[at] !== text)) throw new Error(`spec.${field} was reordered or lost an entry`);
+    if (kept.some((text, at) => now[at] !== text))
+      throw new Error(`spec.${field} was reordered or lost an entry`);
     const mayGrow = field === 'imagePullSecrets' && !isNoNeed;
     if (!mayGrow && Array.isArray(value) && now.length !== kept.length) throw new Error(`spec.${field} grew`);
-    if (value !== null && !Array.isArray(value) && JSON.stringify(patched.spec[field]) !== JSON.stringify(value)) {
+    if (
+      value !== null &&
+      !Array.isArray(value) &&
+      JSON.stringify(patched.spec[field]) !== JSON.stringify(value)
+    ) {
       throw new Error(`spec.${field} was changed`);
     }
   }
-  if (isNoNeed && JSON.stringify(raw.metadata) !== JSON.stringify(patched.metadata)) throw new Error('metadata was changed');
+  if (isNoNeed && JSON.stringify(raw.metadata) !== JSON.stringify(patched.metadata))
+    throw new Error('metadata was changed');
 }

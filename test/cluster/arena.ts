@@ -178,7 +178,8 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
       waitUntil(
         `no pod of ${namespace} is gated`,
         async () => (await pods(namespace)).every(({ spec }) => !spec.schedulingGates?.length),
-        { deadlineMs: seconds * 1000 },
+        // A list of a thousand pods costs the API server more than releasing ten of them.
+        { deadlineMs: seconds * 1000, everyMs: 500 },
       ),
     calls: () => readAuditLog(controlPlane.auditLog ?? '').filter(({ user }) => user === WORKER_USER),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -45,7 +45,7 @@ export async function runBurst(
     await waitUntil(
       'the working one is in the middle',
       async () => tokensIn(arena, namespace) - before >= killAfter,
-      { deadlineMs: 60_000 },
+      { deadlineMs: 60_000, everyMs: 200 },
     );
     workers.find((worker) => worker.isLeading())?.kill('SIGKILL');
     killedAt = performance.now();

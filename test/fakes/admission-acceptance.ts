@@ -19,19 +19,30 @@ export function acceptReview(text: string, uid: string, kind: 'mutating' | 'vali
   demand(review.apiVersion === 'admission.k8s.io/v1' && review.kind === 'AdmissionReview', 'version or kind');
   demand(response?.uid === uid, `uid ${response?.uid} for ${uid}`);
   demand(typeof response.allowed === 'boolean', 'allowed');
-  demand((response.patch === undefined) === (response.patchType === undefined), 'patch and patchType belong together');
+  demand(
+    (response.patch === undefined) === (response.patchType === undefined),
+    'patch and patchType belong together',
+  );
   demand(kind === 'mutating' || response.patch === undefined, 'a validating webhook patches nothing');
   demand(response.patchType === undefined || response.patchType === 'JSONPatch', 'patchType');
   if (!response.allowed) {
-    demand(response.status?.code >= 400 && response.status.status === 'Failure', 'a denial has a failing status');
-    demand(response.status.message.length > 0 && isPrintable(response.status.message), 'a denial has a message of one line');
+    demand(
+      response.status?.code >= 400 && response.status.status === 'Failure',
+      'a denial has a failing status',
+    );
+    demand(
+      response.status.message.length > 0 && isPrintable(response.status.message),
+      'a denial has a message of one line',
+    );
     demand(response.patch === undefined, 'a denial patches nothing');
   }
   const warnings: string[] = response.warnings ?? [];
-  for (const warning of warnings) demand(warning.length > 0 && isPrintable(warning), `warning ${JSON.stringify(warning)}`);
+  for (const warning of warnings)
+    demand(warning.length > 0 && isPrintable(warning), `warning ${JSON.stringify(warning)}`);
   demand(new Set(warnings).size === warnings.length, 'warnings twice');
   demand(warnings.join('').length <= 4096, 'over 4,096 characters every warning is cut to 256');
-  for (const key of Object.keys(response.auditAnnotations ?? {})) demand(AUDIT_KEY.test(key), `audit key ${key}`);
+  for (const key of Object.keys(response.auditAnnotations ?? {}))
+    demand(AUDIT_KEY.test(key), `audit key ${key}`);
   return {
     allowed: response.allowed,
     operations: response.patch === undefined ? [] : decodePatch(response.patch),

@@ -1,5 +1,11 @@
 // Pods of all shapes from a seed: fast enough for a hundred thousand, and the same ones each time.
-import { CREDENTIALS_ANNOTATION, GATE, INJECT_LABEL, MANAGED_LABEL, TOKEN_VOLUME } from '../../src/core/vocabulary.ts';
+import {
+  CREDENTIALS_ANNOTATION,
+  GATE,
+  INJECT_LABEL,
+  MANAGED_LABEL,
+  TOKEN_VOLUME,
+} from '../../src/core/vocabulary.ts';
 
 /** mulberry32: small, and good enough to mix shapes. */
 export function createChance(seed: number) {
@@ -29,12 +35,10 @@ const IMAGES = [
   'nginx',
   'library/nginx:latest',
   'ghcr.io/public/app',
-  'ghcr.io/Bad/App',
-  '',
-  ':',
-  '__proto__/app',
   'localhost/app',
 ];
+/** Rarer: each costs a Problem with its stack. */
+const BAD_IMAGES = ['ghcr.io/Bad/App', '', ':', '__proto__/app'];
 
 /** @param ownSecrets managed names that may stand in the pod already */
 export function generatePod(chance: Chance, ownSecrets: readonly string[]): Record<string, unknown> {
@@ -44,7 +48,8 @@ export function generatePod(chance: Chance, ownSecrets: readonly string[]): Reco
   else metadata['generateName'] = 'web-';
   if (chance.happens(0.3)) spec['initContainers'] = chance.happens(0.1) ? null : containers(chance, 0);
   if (chance.happens(0.1)) spec['ephemeralContainers'] = containers(chance, 0);
-  if (chance.happens(0.8)) spec['serviceAccountName'] = chance.oneOf(['builder', 'listed', 'guarded', 'unseen', '']);
+  if (chance.happens(0.8))
+    spec['serviceAccountName'] = chance.oneOf(['builder', 'listed', 'guarded', 'unseen', '']);
   if (chance.happens(0.2)) spec['fieldOfTomorrow'] = { deep: [null, { ['__proto__x']: 1 }] };
   if (chance.happens(0.2)) spec['nodeName'] = chance.oneOf(['node-a', '']);
   if (chance.happens(0.1)) spec['priorityClassName'] = chance.oneOf(['system-node-critical', 'high']);
@@ -53,14 +58,15 @@ export function generatePod(chance: Chance, ownSecrets: readonly string[]): Reco
   if (chance.happens(0.4)) spec['volumes'] = volumes(chance);
   if (chance.happens(0.4)) metadata['labels'] = labels(chance);
   if (chance.happens(0.4)) metadata['annotations'] = annotations(chance);
-  if (chance.happens(0.1)) metadata['ownerReferences'] = [{ kind: chance.oneOf(['DaemonSet', 'ReplicaSet']) }];
+  if (chance.happens(0.1))
+    metadata['ownerReferences'] = [{ kind: chance.oneOf(['DaemonSet', 'ReplicaSet']) }];
   return { apiVersion: 'v1', kind: 'Pod', metadata, spec };
 }
 
 function containers(chance: Chance, atLeast: number): unknown[] {
   return Array.from({ length: atLeast + chance.upTo(3) }, (_, at) => ({
     name: `c${at}`,
-    ...(chance.happens(0.95) && { image: chance.oneOf(IMAGES) }),
+    ...(chance.happens(0.95) && { image: chance.oneOf(chance.happens(0.03) ? BAD_IMAGES : IMAGES) }),
     ...(chance.happens(0.2) && { volumeMounts: [{ name: 'data', mountPath: '/data' }] }),
   }));
 }
@@ -68,7 +74,13 @@ function containers(chance: Chance, atLeast: number): unknown[] {
 function pullSecrets(chance: Chance, ownSecrets: readonly string[]): unknown {
   if (chance.happens(0.1)) return null;
   return Array.from({ length: chance.upTo(3) }, () =>
-    chance.oneOf([{ name: 'nexus' }, { name: 'zeta' }, {}, { name: '' }, ...ownSecrets.map((name) => ({ name }))]),
+    chance.oneOf([
+      { name: 'nexus' },
+      { name: 'zeta' },
+      {},
+      { name: '' },
+      ...ownSecrets.map((name) => ({ name })),
+    ]),
   );
 }
 

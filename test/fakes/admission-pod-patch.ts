@@ -26,7 +26,8 @@ function check(pod: unknown, operation: PatchOperation): void {
   const steps = operation.path.split('/').slice(1).map(jsonpatch.unescapePathComponent);
   const key = steps.pop() ?? '';
   const parent = steps.reduce<unknown>((value, step) => memberOf(value, step), pod);
-  if (typeof parent !== 'object' || parent === null) throw new Error(`${operation.path}: its parent does not exist`);
+  if (typeof parent !== 'object' || parent === null)
+    throw new Error(`${operation.path}: its parent does not exist`);
   switch (operation.op) {
     case 'remove': {
       const removed = memberOf(parent, key);
@@ -42,7 +43,8 @@ function check(pod: unknown, operation: PatchOperation): void {
       }
       const isFree = memberOf(parent, key) === undefined || memberOf(parent, key) === null;
       const isOurVolume = key === 'projected' && memberOf(parent, 'name') === TOKEN_VOLUME;
-      if (!isFree && !isOurVolume && !OURS.includes(operation.path)) throw new Error(`${operation.path}: is there already`);
+      if (!isFree && !isOurVolume && !OURS.includes(operation.path))
+        throw new Error(`${operation.path}: is there already`);
       return;
     }
     default:

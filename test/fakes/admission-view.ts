@@ -2,8 +2,7 @@
 import type { AccountLookup } from '../../src/cluster/account-lookup.ts';
 import type { ClusterView } from '../../src/cluster/cluster.ts';
 import type { AccountView, NamespaceView } from '../../src/core/pod-view.ts';
-import { isReadyFor, isRecordOf, type PullCredentialRecord } from '../../src/core/pull-credential-record.ts';
-import type { Keeper } from '../../src/credentials/keeper.ts';
+import type { PullCredentialRecord } from '../../src/core/pull-credential-record.ts';
 
 export interface SeenObjects {
   namespaces: NamespaceView[];
@@ -17,8 +16,10 @@ export function createAdmissionView(seen: Partial<SeenObjects> = {}): ClusterVie
   return {
     seen: all,
     namespace: (name) => all.namespaces.find((namespace) => namespace.name === name),
-    account: (namespace, name) => all.accounts.find((account) => account.namespace === namespace && account.name === name),
-    record: (namespace, name) => all.records.find((record) => record.namespace === namespace && record.name === name),
+    account: (namespace, name) =>
+      all.accounts.find((account) => account.namespace === namespace && account.name === name),
+    record: (namespace, name) =>
+      all.records.find((record) => record.namespace === namespace && record.name === name),
     recordsOf: (namespace, account) =>
       all.records.filter((record) => record.namespace === namespace && record.account === account),
     records: () => all.records,
@@ -33,19 +34,5 @@ export function createBlindLookup(view: ClusterView): AccountLookup {
   return {
     account: async (namespace, name) => view.account(namespace, name),
     namespace: async (name) => view.namespace(name),
-  };
-}
-
-/** A keeper's answers as the records alone give them: ready, refused for the reason in the record, or pending. */
-export function createRecordKeeper(view: ClusterView, now: () => number): Pick<Keeper, 'standingOf'> {
-  return {
-    standingOf(need) {
-      const record = view.record(need.identity.namespace, need.secretName);
-      const status = record?.status;
-      if (!record || !status || !isRecordOf(record, need)) return { kind: 'pending' };
-      if (isReadyFor(record, need, now())) return { kind: 'ready', expiresAt: status.expiresAt };
-      if (status.isReady || status.reason === 'issued') return { kind: 'pending' };
-      return { kind: 'refused', code: status.reason, message: status.message };
-    },
   };
 }
