@@ -10,6 +10,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Aborts after `ms` (at once when that is past), or when one of `signals` does. */
   deadline(ms: number, ...signals: AbortSignal[]): AbortSignal;
+  /** Runs `task` when this turn of the event loop is over: once all that came in together has been read. */
+  afterTurn(task: () => void): void;
   /** A number in [0, 1). */
   random(): number;
 }
@@ -23,5 +25,6 @@ export const systemClock: Clock = {
     sleep(Math.min(Math.max(ms, 0), LONGEST_SLEEP_MS), undefined, signal ? { signal } : {}),
   deadline: (ms, ...signals) =>
     AbortSignal.any([AbortSignal.timeout(Math.max(0, Math.ceil(ms))), ...signals]),
+  afterTurn: (task) => void setImmediate(task),
   random: () => Math.random(),
 };

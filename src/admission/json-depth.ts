@@ -18,16 +18,10 @@ export function nestsDeeperThan(text: string, limit: number): boolean {
   if (!hasMoreThan(text, '{', '[', limit)) return false;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
-    switch (KINDS[text.charCodeAt(at)]) {
-      case 1:
-        if (++depth > limit) return true;
-        break;
-      case 2:
-        depth--;
-        break;
-      case 3:
-        at = endOfString(text, at + 1);
-    }
+    const kind = KINDS[text.charCodeAt(at)];
+    if (kind === 1 && ++depth > limit) return true;
+    if (kind === 2) depth--;
+    if (kind === 3) at = endOfString(text, at + 1);
   }
   return false;
 }

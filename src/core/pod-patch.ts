@@ -29,8 +29,8 @@ export function patchFor(raw: unknown, pod: PodView, plan: Plan, gate: boolean):
       plan.needs.map(({ need }) => need.secretName),
     );
     addTokenVolume(operations, spec, plan.tokens);
-    setMember(operations, metadata, 'labels', MANAGED_LABEL, 'true');
-    setMember(operations, metadata, 'annotations', CREDENTIALS_ANNOTATION, credentialsText(plan));
+    setMember(operations, metadata, 'labels', MANAGED, 'true');
+    setMember(operations, metadata, 'annotations', CREDENTIALS, credentialsText(plan));
   }
   if (gate) appendMissing(operations, spec, 'schedulingGates', pod.gates, [GATE]);
   else if (isGated(pod)) removeGates(operations, spec);
@@ -99,18 +99,31 @@ function hasSources(volume: unknown, tokens: readonly TokenSource[]): boolean {
   });
 }
 
+interface Member {
+  readonly key: string;
+  /** The key as RFC 6901 section 3 writes it. */
+  readonly pointer: string;
+}
+
+function memberOf(key: string): Member {
+  return { key, pointer: key.replaceAll('~', '~0').replaceAll('/', '~1') };
+}
+
+const MANAGED = memberOf(MANAGED_LABEL);
+const CREDENTIALS = memberOf(CREDENTIALS_ANNOTATION);
+
 function setMember(
   operations: PatchOperation[],
   metadata: Readonly<Record<string, unknown>>,
   field: 'labels' | 'annotations',
-  key: string,
+  { key, pointer }: Member,
   value: string,
 ): void {
   const members = metadata[field];
   if (typeof members !== 'object' || members === null) {
     operations.push({ op: 'add', path: `/metadata/${field}`, value: { [key]: value } });
   } else if (!Object.hasOwn(members, key) || (members as Record<string, unknown>)[key] !== value) {
-    operations.push({ op: 'add', path: `/metadata/${field}/${escapePointer(key)}`, value });
+    operations.push({ op: 'add', path: `/metadata/${field}/${pointer}`, value });
   }
 }
 
@@ -121,9 +134,4 @@ function removeGates(operations: PatchOperation[], spec: Readonly<Record<string,
     if (fieldsOf(gates[at])['name'] === GATE)
       operations.push({ op: 'remove', path: `/spec/schedulingGates/${at}` });
   }
-}
-
-/** RFC 6901 section 3. */
-function escapePointer(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

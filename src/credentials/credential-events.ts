@@ -9,7 +9,8 @@ import type { Attempt } from './keeper.ts';
 export interface Teller {
   /** @param before the record's status when the attempt began */
   attempted(need: Need, before: RecordStatus | undefined, attempt: Attempt): void;
-  expired(need: Need, reason: string): void;
+  /** @param reason what the record gave as reason while the credential was still good */
+  expired(need: Need, reason: RecordStatus['reason']): void;
 }
 
 export function createTeller({
@@ -36,7 +37,8 @@ export function createTeller({
       if (attempt.kind === 'failed') {
         const { problem, failures } = attempt;
         const isOurs = isOurOwnTrouble(problem);
-        log[isOurs ? 'debug' : 'warn']({ ...shown, failures, error: problem }, 'credential not issued');
+        const level = isOurs || failures === 0 ? 'debug' : 'warn';
+        log[level]({ ...shown, failures, error: problem }, 'credential not issued');
         if (isOurs || !isWorthTelling(problem, failures)) return;
         const reason = problem.code === 'secret-not-ours' ? 'SecretNotOurs' : 'CredentialRefused';
         return emit(
@@ -61,6 +63,8 @@ export function createTeller({
       }
     },
     expired(need, reason) {
+      // Nobody tried to renew what no rule asks for any more.
+      const why = reason === 'issued' ? '' : ` (${reason})`;
       const { namespace, account: serviceAccount } = need.identity;
       log.error(
         { namespace, serviceAccount, rule: need.rule, registry: need.host, reason },
@@ -70,7 +74,7 @@ export function createTeller({
         need,
         'CredentialExpired',
         'Warning',
-        `the credential for ${need.host} has expired (${reason}): Secret ${need.secretName} is empty now`,
+        `the credential for ${need.host} has expired${why}: Secret ${need.secretName} is empty now`,
       );
     },
   };
@@ -90,6 +94,6 @@ function isOurOwnTrouble(problem: Problem): boolean {
 
 /** The first failure, and then each time the count of failures has doubled: an event is no heartbeat. */
 function isWorthTelling(problem: Problem, failures: number): boolean {
-  const patience = isProblem(problem, 'exchange-unreachable', 'secret-not-ours', 'cluster-missing') ? 4 : 1;
+  const patience = isProblem(problem, 'exchange-unreachable', 'cluster-missing') ? 4 : 1;
   return failures >= patience && Number.isInteger(Math.log2(failures / patience));
 }

@@ -1,14 +1,11 @@
 // How one credential comes to be: record, empty Secret, token, exchange, Secret, status. Each write is safe to repeat, so
 // that death between any two is repaired by doing it again.
-import { isProblem, Problem, type ProblemCode } from '../problem.ts';
-import {
-  isRecordOf,
-  statusAfterProblem,
-  type PullCredentialRecord,
-  type RecordStatus,
-} from '../core/pull-credential-record.ts';
+import { isProblem, Problem } from '../problem.ts';
+import { isRecordOf, type PullCredentialRecord } from '../core/pull-credential-record.ts';
 import { secretManifest } from '../core/pull-secret.ts';
-import { refreshAt, type Credential, type Need } from '../core/pull-credential.ts';
+import { isUsable, refreshAt, type Credential, type Need } from '../core/pull-credential.ts';
+import { writeInsistently } from './insistent-write.ts';
+import { createStatusWriter } from './status-writer.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster, MintedToken } from '../cluster/cluster.ts';
 import type { PlannedNeed } from '../core/pull-plan.ts';
@@ -49,6 +46,9 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
     if (!isLeading()) throw new Problem('lease-lost', 'another worker leads');
     return { signal: clock.deadline(WRITE_MS) };
   };
+  const status = createStatusWriter({ cluster, clock, options });
+  /** Needs whose record is on its way: sixteen of one account begin before the first record is there. */
+  const creating = new Set<Need>();
 
   async function ensureRecord(need: Need): Promise<PullCredentialRecord> {
     const { namespace, account, uid } = need.identity;
@@ -59,14 +59,22 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
         'cluster-conflict',
         `PullCredential ${namespace}/${need.secretName} is of an earlier ServiceAccount ${account} and not gone yet`,
       );
-    const others = view.recordsOf(namespace, account).filter((record) => record.accountUid === uid);
-    if (others.length >= needsPerAccount()) {
+    const there = view.recordsOf(namespace, account).filter((record) => record.accountUid === uid);
+    const coming = [...creating].filter(
+      (other) => other.identity.uid === uid && !view.record(namespace, other.secretName),
+    );
+    if (there.length + coming.length >= needsPerAccount()) {
       throw new Problem(
         'too-many-needs',
-        `ServiceAccount ${namespace}/${account} has ${others.length} credentials already, and no more are allowed`,
+        `ServiceAccount ${namespace}/${account} has ${needsPerAccount()} credentials already, and no more are allowed`,
       );
     }
-    return cluster.createRecord(need, options());
+    creating.add(need);
+    try {
+      return await cluster.createRecord(need, options());
+    } finally {
+      creating.delete(need);
+    }
   }
 
   /** @returns the uid of the need's Secret, made empty if there is none. @throws Problem secret-not-ours */
@@ -92,8 +100,14 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
       options(),
     );
     const credential = await exchange({ signal: clock.deadline(ISSUE_MS), clock }, { ...token, planned });
+    if (!isUsable(credential.expiresAt, clock.now())) {
+      throw new Problem(
+        'credential-already-expired',
+        `${need.host} answered with a credential that ends in less than a minute`,
+      );
+    }
     const filled = secretManifest(need, record.uid, { uid: secretUid, credential });
-    await insistently(() => cluster.updateSecret(filled, options()));
+    await writeInsistently(clock, () => cluster.updateSecret(filled, options()));
     return { token, credential, secretUid };
   }
 
@@ -109,47 +123,16 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
     }
   }
 
-  /** A conflict means that the record has changed: it is taken from the watch again, if it is still the same life. */
-  function writeStatus(
-    record: PullCredentialRecord,
-    statusFor: (now: PullCredentialRecord) => RecordStatus,
-  ): Promise<PullCredentialRecord> {
-    return insistently(() => {
-      const current = view.record(record.namespace, record.name) ?? record;
-      if (current.uid !== record.uid) {
-        throw new Problem(
-          'cluster-missing',
-          `PullCredential ${record.namespace}/${record.name} was deleted meanwhile`,
-        );
-      }
-      return cluster.updateRecordStatus(current, statusFor(current), options());
-    }, 'cluster-conflict');
-  }
-
-  /** What has been exchanged is not thrown away because the API server stumbled: a write is repeated while we lead. */
-  async function insistently<T>(write: () => Promise<T>, ...alsoAfter: ProblemCode[]): Promise<T> {
-    const until = clock.now() + ISSUE_MS;
-    for (let wait = 100; ; wait = Math.min(2 * wait, 2_000)) {
-      try {
-        return await write();
-      } catch (error) {
-        const passes = isProblem(error, 'cluster-unreachable', 'cluster-throttled', 'deadline', ...alsoAfter);
-        if (!passes || clock.now() + wait > until) throw error;
-        await clock.sleep(wait);
-      }
-    }
-  }
-
   return {
     async issue(planned) {
       const { need } = planned;
       const record = await ensureRecord(need);
       const { token, credential, secretUid } = await fillCurrentSecret(planned, record);
-      return await writeStatus(record, ({ status }) => ({
+      return await status.write(record, ({ status: before }) => ({
         isReady: true,
         reason: 'issued',
         message: `credential for ${need.host} is good until ${new Date(credential.expiresAt).toISOString()}`,
-        changedAt: status?.isReady ? status.changedAt : clock.now(),
+        changedAt: before?.isReady ? before.changedAt : clock.now(),
         issuedAt: credential.issuedAt,
         expiresAt: credential.expiresAt,
         refreshAt: refreshAt(credential.issuedAt, credential.expiresAt, clock.random()),
@@ -159,33 +142,18 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
       }));
     },
 
-    async report(need, problem) {
-      const record = view.record(need.identity.namespace, need.secretName);
-      if (!record || !isRecordOf(record, need)) return;
-      const says = statusAfterProblem(record.status, problem, clock.now());
-      const { status } = record;
-      if (
-        status?.reason === says.reason &&
-        status.message === says.message &&
-        status.isReady === says.isReady
-      )
-        return;
-      await writeStatus(record, (current) => statusAfterProblem(current.status, problem, clock.now()));
-    },
+    report: status.report,
 
     async empty(record, need) {
       const uid = record.status?.secretUid;
-      if (uid) await cluster.updateSecret(secretManifest(need, record.uid, { uid }), options());
-      const expired = new Problem(
-        'credential-expired',
-        `the credential for ${record.host} has expired and could not be renewed`,
-      );
-      await writeStatus(record, ({ status }) => ({
-        ...statusAfterProblem(status, expired, clock.now()),
-        isReady: false,
-        expiresAt: 0,
-        refreshAt: 0,
-      }));
+      if (uid) {
+        const nothing = secretManifest(need, record.uid, { uid });
+        await cluster.updateSecret(nothing, options()).catch((error: unknown) => {
+          // A Secret that is gone, or another's by now, carries nothing of ours.
+          if (!isProblem(error, 'cluster-missing', 'cluster-conflict', 'secret-not-ours')) throw error;
+        });
+      }
+      await status.writeExpired(record);
     },
   };
 }

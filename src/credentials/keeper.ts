@@ -1,7 +1,7 @@
 // The one memory of credentials in the process: what is ready, what failed and until when it is left alone, and never
 // two attempts for one need at a time. The records are its only disk.
 import { LRUCache } from 'lru-cache';
-import { Problem, problemCodes, type ProblemCode } from '../problem.ts';
+import { isProblem, Problem, problemCodes, type ProblemCode } from '../problem.ts';
 import { isReadyFor, isRecordOf } from '../core/pull-credential-record.ts';
 import { keyOf, type Need } from '../core/pull-credential.ts';
 import type { Clock } from '../clock.ts';
@@ -12,13 +12,14 @@ import type { Issuer } from './issuer.ts';
 /** What is known of a need, without asking anybody. */
 export type Standing =
   | { readonly kind: 'ready'; readonly expiresAt: number }
-  | { readonly kind: 'pending' }
+  /** `problem`: how the last attempt failed, if it has; trying again may help, and is under way. */
+  | { readonly kind: 'pending'; readonly problem?: Problem }
   | { readonly kind: 'refused'; readonly code: ProblemCode; readonly message: string };
 
 export interface Keeper {
   /** Answers from memory and from the records that the watch has seen; never waits. */
   standingOf(need: Need): Standing;
-  /** Issues or renews, unless the credential is fresh or the last failure too young. Never rejects. */
+  /** Issues or renews, unless the credential is fresh or the last failure too young. Rejects with what is no Problem alone: a bug. */
   obtain(planned: PlannedNeed): Promise<Attempt>;
   /** When `obtain` would do something again; epoch milliseconds, 0 for now. */
   dueAt(need: Need): number;
@@ -34,6 +35,7 @@ export type Attempt =
       readonly kind: 'failed';
       readonly problem: Problem;
       readonly firstAt: number;
+      /** In a row and of this code; 0 while a Secret that is not ours may still be the last life's. */
       readonly failures: number;
       readonly freshUntil: number;
     };
@@ -57,14 +59,16 @@ const LONGEST_LATER_MS = 600_000;
 const LAST_LIFE_MS = 10_000;
 
 export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
+  /** When the first of the attempts that have not succeeded yet began. */
+  const begun = new Map<string, number>();
   const attempts = new LRUCache<string, Attempt, PlannedNeed>({
     max: MOST_NEEDS,
+    // Else `begun` would grow without bound: needs that never succeed are as many as tenants like.
+    dispose: (_attempt, key, reason) => void (reason === 'evict' && begun.delete(key)),
     // A need that is forgotten while it is under way still answers whoever waits for it.
     ignoreFetchAbort: true,
     fetchMethod: (_key, before, { context }) => attempt(context, before),
   });
-
-  const begun = new Map<string, number>();
 
   async function attempt(planned: PlannedNeed, before: Attempt | undefined): Promise<Attempt> {
     const { need } = planned;
@@ -80,19 +84,25 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const failure = failureAfter(before, error);
-      if (isFinal(failure)) await issuer.report(need, error).catch(() => undefined);
+      if (isFinal(failure)) await report(issuer, need, error);
       return failure;
     }
+  }
+
+  /** What could not be written is written with the next failure. */
+  async function report({ report: write }: Issuer, need: Need, problem: Problem): Promise<void> {
+    await write(need, problem).catch((error: unknown) => {
+      if (!isProblem(error)) throw error;
+    });
   }
 
   function failureAfter(before: Attempt | undefined, problem: Problem): Attempt & { kind: 'failed' } {
     const now = clock.now();
     const again = before?.kind === 'failed' && before.problem.code === problem.code;
     const firstAt = again ? before.firstAt : now;
-    const failures = again ? before.failures + 1 : 1;
-    const soon =
-      problemCodes[problem.code].retry === 'soon' ||
-      (problem.code === 'secret-not-ours' && now - firstAt < LAST_LIFE_MS);
+    const isLastLife = problem.code === 'secret-not-ours' && now - firstAt < LAST_LIFE_MS;
+    const failures = isLastLife ? 0 : again ? before.failures + 1 : 1;
+    const soon = isLastLife || problemCodes[problem.code].retry === 'soon';
     const [step, longest] = soon ? [SOON_MS, LONGEST_SOON_MS] : [LATER_MS, LONGEST_LATER_MS];
     const grown = Math.min(longest, step * 2 ** Math.min(failures - 1, 10));
     const wait = Math.max(
@@ -101,6 +111,8 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     );
     return { kind: 'failed', problem, firstAt, failures, freshUntil: now + wait };
   }
+
+  const isPassing = (code: ProblemCode) => problemCodes[code]?.retry === 'soon';
 
   /** True if trying again in a second would be no use: somebody must mend it, and the pod should not wait for that. */
   function isFinal(failure: Attempt & { kind: 'failed' }): boolean {
@@ -124,21 +136,13 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       if (record?.status && isReadyFor(record, need, now))
         return { kind: 'ready', expiresAt: record.status.expiresAt };
       const known = attempts.peek(keyOf(need));
-      if (known?.kind === 'failed') {
-        const { problem } = known;
-        const refused = isFinal(known) && problem.code !== 'exchange-unreachable';
-        return refused
-          ? { kind: 'refused', code: problem.code, message: problem.message }
-          : { kind: 'pending' };
-      }
+      const failure = known?.kind === 'failed' ? known : undefined;
+      if (failure && isFinal(failure) && failure.problem.code !== 'exchange-unreachable')
+        return { kind: 'refused', code: failure.problem.code, message: failure.problem.message };
+      // A fault that passes does not undo a refusal before it: no Secret became ours because the API server stumbled.
       const status = record && isRecordOf(record, need) ? record.status : undefined;
-      if (
-        !status ||
-        status.isReady ||
-        status.reason === 'issued' ||
-        problemCodes[status.reason]?.retry === 'soon'
-      )
-        return { kind: 'pending' };
+      if (!status || status.isReady || status.reason === 'issued' || isPassing(status.reason))
+        return { kind: 'pending', ...(failure && { problem: failure.problem }) };
       return { kind: 'refused', code: status.reason, message: status.message };
     },
 

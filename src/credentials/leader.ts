@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 export const LEASE_SECONDS = 6;
 const RENEW_MS = 2_000;
 /** Who waits for the Lease looks more often than its holder renews it. */
-const FOLLOW_MS = 1_000;
+const FOLLOW_MS = 500;
 /** We stop a second before others may start: a write that is on its way must not meet theirs. */
 const LEADING_MS = LEASE_SECONDS * 1000 - 1_000;
 /** Webhooks gate pods only while the Lease was renewed this recently: a dead worker must not stop the cluster. */
@@ -59,8 +59,9 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
     }
   }
 
-  async function campaign(signal: AbortSignal): Promise<void> {
-    const options = { signal: clock.deadline(CALL_MS, signal) };
+  /** Not ended by shutdown: who does not know whether its last write was done cannot release the Lease. */
+  async function campaign(): Promise<void> {
+    const options = { signal: clock.deadline(CALL_MS) };
     const wish = {
       name: LEASE_NAME,
       holder: identity,
@@ -69,14 +70,18 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
     };
     if (held) {
       const { transitions, resourceVersion } = held.lease;
-      return take(() => cluster.updateLease({ ...wish, transitions, resourceVersion }, options));
+      try {
+        return await take(() => cluster.updateLease({ ...wish, transitions, resourceVersion }, options));
+      } catch (error) {
+        // Somebody wrote meanwhile: another worker, or we ourselves by an update whose answer never came.
+        if (!isProblem(error, 'cluster-conflict', 'cluster-missing')) throw error;
+      }
     }
     const found = await cluster.findLease(LEASE_NAME, options);
     if (!found)
       return take(() => cluster.createLease({ ...wish, transitions: 0, resourceVersion: '' }, options));
     if (found.resourceVersion !== other?.lease.resourceVersion)
       other = { lease: found, since: clock.monotonic() };
-    // Ours already: an update whose answer never came.
     const isOurs = found.holder === identity;
     const age = clock.monotonic() - other.since;
     const isFree =
@@ -109,10 +114,10 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
     isLeading,
     async run(signal) {
       while (!signal.aborted) {
-        const succeeded = await campaign(signal).then(
+        const succeeded = await campaign().then(
           () => true,
           (error: unknown) => {
-            if (!signal.aborted) log.debug({ error }, 'lease not renewed');
+            log.debug({ error }, 'lease not renewed');
             return false;
           },
         );

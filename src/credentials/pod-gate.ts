@@ -30,9 +30,13 @@ export interface PodGateTools {
   onReleased?(seconds: number, late: boolean): void;
 }
 
-/** However long the queue, a pod waits no longer. */
+/** However long the queue, a pod waits no longer, unless the config lets even a single attempt take more. */
 const QUEUED_SECONDS = 120;
 const PATCH_MS = 10_000;
+/** A gate that could not be removed is tried again after it, however often the worker looks. */
+const RETRY_MS = 1_000;
+/** A worker that works looks once a second; after a longer pause it has not worked in between. */
+const LONGEST_PAUSE_MS = 5_000;
 
 /** What a pod waits for; `late` ends its wait without a credential. */
 type Outlook =
@@ -50,6 +54,9 @@ export function createPodGate({
 }: PodGateTools): PodGate {
   const waiting = new Map<string, PodView>();
   const releasing = new Set<string>();
+  /** Since when we work without a pause: what no worker could do before is not held against the pods. */
+  let workingSince = 0;
+  let lookedAt = 0;
   /** A plan is a pure function of these, and a thousand waiting pods are looked at many times a second. */
   const plans = new WeakMap<
     PodView,
@@ -78,7 +85,7 @@ export function createPodGate({
 
   function outlookOf(pod: PodView): Outlook {
     const { gateSeconds } = settings();
-    const waited = (clock.now() - pod.createdAt) / 1000;
+    const waited = (clock.now() - Math.max(pod.createdAt, workingSince)) / 1000;
     const namespace = cluster.view.namespace(pod.namespace);
     if (namespace && injectionOf(namespace) === 'off') {
       return {
@@ -96,33 +103,35 @@ export function createPodGate({
     }
     const pending: PlannedNeed[] = [];
     let refusal: Problem | undefined;
+    let obstacle: Problem | undefined;
     let staysHeld = false;
     for (const planned of needsOf(pod, account, namespace)) {
       const standing = keeper.standingOf(planned.need);
       if (standing.kind === 'ready') continue;
       pending.push(planned);
-      if (standing.kind !== 'refused') continue;
+      const problem =
+        standing.kind === 'refused' ? new Problem(standing.code, standing.message) : standing.problem;
       // Nobody's Secret is touched, and a pod that started beside it would pull with another's login.
-      if (standing.code === 'secret-not-ours') staysHeld = true;
-      else refusal ??= new Problem(standing.code, standing.message);
+      if (problem?.code === 'secret-not-ours') staysHeld = true;
+      else if (standing.kind === 'refused') refusal ??= problem;
+      else obstacle ??= problem;
     }
     if (pending.length === 0) return { kind: 'release' };
     if (refusal && !staysHeld) return { kind: 'release', late: refusal };
     if (staysHeld || isWithinPatience(pod, pending, gateSeconds)) return { kind: 'wait', needs: pending };
     const hosts = pending.map(({ need }) => need.host).join(', ');
-    return {
-      kind: 'release',
-      late: new Problem('deadline', `no credential for ${hosts} came in ${Math.round(waited)} s`),
-    };
+    const late = new Problem('deadline', `no credential for ${hosts} came in ${Math.round(waited)} s`);
+    return { kind: 'release', late: obstacle ?? late };
   }
 
   /** A need has its seconds from its first attempt on: what waits for its turn behind thousands is no fault of anybody's. */
   function isWithinPatience(pod: PodView, pending: readonly PlannedNeed[], gateSeconds: number): boolean {
     const now = clock.now();
-    if (now - pod.createdAt >= QUEUED_SECONDS * 1000) return false;
+    const from = Math.max(pod.createdAt, workingSince);
+    if (now - from >= Math.max(QUEUED_SECONDS, gateSeconds) * 1000) return false;
     return pending.every(({ need }) => {
       const begunAt = keeper.begunAt(need);
-      return begunAt === undefined || now - Math.max(begunAt, pod.createdAt) < gateSeconds * 1000;
+      return begunAt === undefined || now - Math.max(begunAt, from) < gateSeconds * 1000;
     });
   }
 
@@ -132,28 +141,25 @@ export function createPodGate({
     const seconds = Math.max(0, (clock.now() - pod.createdAt) / 1000);
     try {
       const outcome = await cluster.removeGate(pod, { signal: clock.deadline(PATCH_MS), urgent: true });
-      waiting.delete(keyOf(pod));
+      // Another pod of that name, or this one as the watch knows it by now, is looked at for itself.
+      if (waiting.get(keyOf(pod)) === pod) waiting.delete(keyOf(pod));
       if (outcome === 'gone') return;
       onReleased?.(seconds, late !== undefined);
-      const regarding = { kind: 'Pod', namespace: pod.namespace, name: pod.name, uid: pod.uid } as const;
-      const shown = { namespace: pod.namespace, pod: pod.name, seconds };
-      if (late) {
-        log.warn({ ...shown, code: late.code }, 'pod released without a credential');
-        const note = `released after ${seconds.toFixed(1)} s without a credential (${late.code}): ${late.message}`;
-        cluster.emit({ reason: 'PodReleasedLate', type: 'Warning', regarding, note });
-      } else {
-        log.info(shown, 'pod released');
-        cluster.emit({
-          reason: 'PodReleased',
-          type: 'Normal',
-          regarding,
-          note: `credentials ready after ${seconds.toFixed(1)} s`,
-        });
-      }
+      const shown = { namespace: pod.namespace, pod: pod.name, seconds, ...(late && { code: late.code }) };
+      log[late ? 'warn' : 'info'](shown, late ? 'pod released without a credential' : 'pod released');
+      const after = `${seconds.toFixed(1)} s`;
+      cluster.emit({
+        reason: late ? 'PodReleasedLate' : 'PodReleased',
+        type: late ? 'Warning' : 'Normal',
+        regarding: { kind: 'Pod', namespace: pod.namespace, name: pod.name, uid: pod.uid },
+        note: late
+          ? `released after ${after} without a credential (${late.code}): ${late.message}`
+          : `credentials ready after ${after}`,
+      });
     } catch (error) {
-      // The next look at all gated pods, a second away, tries again.
       const level = isProblem(error) ? 'debug' : 'error';
       log[level]({ namespace: pod.namespace, pod: pod.name, error }, 'gate not removed');
+      await clock.sleep(RETRY_MS);
     } finally {
       releasing.delete(pod.uid);
     }
@@ -162,6 +168,9 @@ export function createPodGate({
   return {
     review() {
       if (!isLeading()) return [];
+      const now = clock.now();
+      if (Math.abs(now - lookedAt) > LONGEST_PAUSE_MS) workingSince = now;
+      lookedAt = now;
       const wanted: PlannedNeed[] = [];
       for (const pod of waiting.values()) {
         if (!isGated(pod)) {
@@ -180,7 +189,8 @@ export function createPodGate({
         !PROTECTED_NAMESPACES.includes(object.namespace) && !object.isDeleting && object.isPending;
       if (!gone && isOurs && (isGated(object) || object.pullSecrets.length > 0))
         waiting.set(keyOf(object), object);
-      else waiting.delete(keyOf(object));
+      // The end of an earlier pod of that name is no end of this one's waiting.
+      else if (!gone || waiting.get(keyOf(object))?.uid === object.uid) waiting.delete(keyOf(object));
     },
   };
 }

@@ -37,6 +37,8 @@ export interface Worker {
   run(signal: AbortSignal): Promise<void>;
 }
 
+const SYNC_LOOK_MS = 100;
+
 export function createWorker(tools: WorkerTools): Worker {
   const { cluster, exchange, clock, log, identity, settings, onLeading, onReleased } = tools;
   const leader = createLeader({ cluster, clock, log, identity, ...(onLeading && { onChange: onLeading }) });
@@ -68,15 +70,27 @@ export function createWorker(tools: WorkerTools): Worker {
     isLeading,
     rules: () => settings().rules,
   });
+
+  /** Who does not see the cluster yet would only keep the Lease from those who do. */
+  async function campaign(signal: AbortSignal): Promise<void> {
+    while (cluster.view.unsynced().length > 0 && !signal.aborted)
+      await clock.sleep(SYNC_LOOK_MS, signal).catch(() => undefined);
+    await leader.run(signal);
+  }
+
   return {
     keeper,
     isLeading,
     async run(signal) {
       const release = new AbortController();
-      const leading = leader.run(release.signal);
-      await refreshWorker.run(signal);
-      release.abort();
-      await leading;
+      const leading = campaign(release.signal);
+      try {
+        await refreshWorker.run(signal);
+      } finally {
+        // Whoever cannot work, be it for a bug, does not keep the others from it.
+        release.abort();
+        await leading;
+      }
     },
   };
 }

@@ -40,6 +40,7 @@ export function createHandClock(start = Date.parse('2026-11-21T12:00:00Z')): Han
     chance: 0.5,
     now: () => start + passed + turned,
     monotonic: () => passed,
+    afterTurn: (task) => void setImmediate(task),
     random: () => clock.chance,
     waiting: () => waiters.size,
     sleep: (ms, signal) =>

@@ -350,6 +350,7 @@ function createAdmissionWorldClock() {
     now: () => Date.parse('2026-11-21T12:00:00Z'),
     monotonic: () => 0,
     sleep: () => Promise.resolve(),
+    afterTurn: (task: () => void) => void setImmediate(task),
     random: () => 0.5,
   };
 }
