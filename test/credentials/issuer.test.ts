@@ -338,6 +338,23 @@ describe('a record', () => {
   });
 });
 
+test('a status is not written into the record of another life', async () => {
+  const { stage, issuer, planned, fake, record, secretName, clock } = openIssuer();
+  await settled(stage, issuer.issue(planned));
+  stage.registry = async (call, input) => {
+    fake.deleteRecord(NAMESPACE, secretName);
+    const identity = { ...planned.need.identity, uid: 'of the next life' };
+    await fake.client('next').createRecord({ ...planned.need, identity }, { signal: clock.deadline(1_000) });
+    return lasting(3600)(call, input);
+  };
+
+  const code = await codeOf(stage, issuer.issue(planned));
+
+  expect(code).toBe('cluster-missing');
+  expect(record()).toMatchObject({ accountUid: 'of the next life' });
+  expect(record()?.status).toBeUndefined();
+});
+
 describe('what was exchanged is written', () => {
   const stumbles: [string, FakeVerb, ProblemCode][] = [
     ['Secret though the API server cannot be reached', 'updateSecret', 'cluster-unreachable'],

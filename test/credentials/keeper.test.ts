@@ -308,7 +308,7 @@ describe('a failure', () => {
 });
 
 describe('a Secret of the needed name that is not ours', () => {
-  function openBeside(secret: 'foreign' | 'last life') {
+  function openBeside() {
     const open = openKeeper();
     const { fake, planned, keeper, stage, clock } = open;
     const { secretName } = planned.need;
@@ -319,11 +319,11 @@ describe('a Secret of the needed name that is not ours', () => {
         await clock.advance(1_000 - (clock.now() % 1_000));
       }
     };
-    return { ...open, trySeconds, takeAway: () => fake.deleteSecret(NAMESPACE, secretName), secret };
+    return { ...open, trySeconds, takeAway: () => fake.deleteSecret(NAMESPACE, secretName) };
   }
 
   test('may be the last life’s for 10 s, and is tried every second; then it is refused', async () => {
-    const { keeper, planned, fake, trySeconds } = openBeside('foreign');
+    const { keeper, planned, fake, trySeconds } = openBeside();
     const { need } = planned;
 
     await trySeconds(9);
@@ -341,7 +341,7 @@ describe('a Secret of the needed name that is not ours', () => {
   });
 
   test('that goes away within 10 s was the last life’s: the credential is issued a second later', async () => {
-    const { keeper, planned, fake, trySeconds, takeAway } = openBeside('last life');
+    const { keeper, planned, fake, trySeconds, takeAway } = openBeside();
     await trySeconds(5);
 
     takeAway();
@@ -352,7 +352,7 @@ describe('a Secret of the needed name that is not ours', () => {
   });
 
   test('stays refused while the API server stumbles', async () => {
-    const { keeper, planned, fake, trySeconds, clock, stage } = openBeside('foreign');
+    const { keeper, planned, fake, trySeconds, clock, stage } = openBeside();
     await trySeconds(12);
     await clock.advance(60_000);
     fake.beforeCall = () => {
@@ -366,7 +366,7 @@ describe('a Secret of the needed name that is not ours', () => {
   });
 
   test('stays refused when another worker takes over', async () => {
-    const { planned, trySeconds, stage } = openBeside('foreign');
+    const { planned, trySeconds, stage } = openBeside();
     await trySeconds(12);
 
     const next = keeperOn(stage);
