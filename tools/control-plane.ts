@@ -64,6 +64,9 @@ export interface ControlPlane extends ApiServerAddress, AsyncDisposable {
   readonly stop: () => Promise<void>;
 }
 
+// Their heaps are small, and Go collects a small heap often: half of the memory it saves costs a third of the processor.
+const GO_ENVIRONMENT = { GOGC: '400' };
+
 // Four seconds on an idle machine with two cores; a busy one gets its chance.
 const READY_DEADLINE_MS = 90_000;
 
@@ -86,7 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     if (controllers) await startControllers(run, paths['kube-controller-manager'], controlPlane);
     if (scheduler) {
       const flags = schedulerFlags(controlPlane.kubeconfigFor({ identity: 'kube-scheduler' }));
-      run.start('kube-scheduler', paths['kube-scheduler'], flags);
+      run.start('kube-scheduler', paths['kube-scheduler'], flags, GO_ENVIRONMENT);
     }
     return controlPlane;
   } catch (error) {
@@ -104,7 +107,7 @@ async function startServers(
 ): Promise<ControlPlane> {
   const { folder } = run;
   const [port = 0, etcdPort = 0, etcdPeerPort = 0] = await freePorts(3);
-  const etcd = run.start('etcd', paths.etcd, etcdFlags(folder, etcdPort, etcdPeerPort));
+  const etcd = run.start('etcd', paths.etcd, etcdFlags(folder, etcdPort, etcdPeerPort), GO_ENVIRONMENT);
   const files = await writeControlPlaneFiles(folder, [...STANDARD_IDENTITIES, ...(options.identities ?? [])]);
   const { certificateAuthorityFile, tokens } = files;
   const url = `https://127.0.0.1:${port}`;
@@ -117,7 +120,7 @@ async function startServers(
   let apiServer: StartedProcess | undefined;
 
   async function startApiServer(): Promise<void> {
-    apiServer = run.start('kube-apiserver', paths['kube-apiserver'], flags);
+    apiServer = run.start('kube-apiserver', paths['kube-apiserver'], flags, GO_ENVIRONMENT);
     await waitUntil('kube-apiserver was ready', async () => (await admin('GET', '/readyz')).status === 200, {
       deadlineMs: READY_DEADLINE_MS,
       needed: [etcd, apiServer],
@@ -165,7 +168,7 @@ async function startControllers(run: Run, path: string, controlPlane: ControlPla
     certificateAuthorityFile,
     accountKeyFile: accountKeyFile(folder),
   });
-  const manager = run.start('kube-controller-manager', path, flags);
+  const manager = run.start('kube-controller-manager', path, flags, GO_ENVIRONMENT);
   const account = '/api/v1/namespaces/default/serviceaccounts/default';
   const exists = async () => (await admin('GET', account)).status === 200;
   await waitUntil('the default ServiceAccount exists', exists, {

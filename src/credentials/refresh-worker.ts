@@ -31,8 +31,8 @@ export interface RefreshWorkerTools {
 /** As many needs at once as calls: more would only wait for one another, and a killed worker leaves no more half done. */
 const AT_ONCE = 16;
 const LOOK_MS = 1_000;
-/** Changes come in bursts; one look serves them all. */
-const GATHER_MS = 20;
+/** Changes come in bursts; one look serves them all, and looking at a thousand pods more often only costs. */
+const GATHER_MS = 50;
 /** What ended in a bug, or could not be emptied, is not tried again before. */
 const REST_MS = 10_000;
 

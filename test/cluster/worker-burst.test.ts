@@ -30,13 +30,13 @@ describe('a burst of 200 pods of 20 new accounts', () => {
       namespace: 'killed',
       pods: 200,
       accounts: 20,
-      killAfter: 8,
+      killAfter: 10,
     });
 
     expect(result.exchanges).toBeLessThanOrEqual(20 + 16);
     expect(result.secondsAfterKill).toBeLessThanOrEqual(10);
     console.log(
-      `killed after 8 of 20: ${result.exchanges} exchanges, all released ${result.secondsAfterKill.toFixed(1)} s after the kill`,
+      `killed after 10 of 20: ${result.exchanges} exchanges, all released ${result.secondsAfterKill.toFixed(1)} s after the kill`,
     );
   });
 });
