@@ -147,9 +147,8 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
         });
         return 'removed';
       } catch (error) {
-        // 422 is another uid; a policy's 422 is no sign that somebody was faster.
-        const upstream = (isProblem(error, 'cluster-refused') && error.details.upstream) || '';
-        const isAnother = upstream.startsWith('422') && !upstream.includes('policy');
+        // 422 is another uid, or our fence on pods: a patch that finds no gate of ours changes nothing that it allows.
+        const isAnother = isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422');
         if (isAnother || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
         throw error;
       }
