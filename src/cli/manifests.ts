@@ -29,7 +29,8 @@ export async function readManifests(file: string, namespace: string, io: Command
   const documents = yaml.parseAllDocuments(text);
   if (!Array.isArray(documents)) return [];
   const fault = documents.flatMap(({ errors }) => errors)[0];
-  if (fault) throw new Problem('usage', `${file} is no YAML: ${fault.message.split('\n')[0]}`);
+  if (fault)
+    throw new Problem('usage', `${file} is no YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`);
   return documents.flatMap((document) => expand(document.toJS(), namespace));
 }
 

@@ -166,7 +166,7 @@ function planResult(plan: Plan): Record<string, unknown> {
   };
 }
 
-function tableOf({ object, result, plan, warnings }: Rendered, before: unknown, paint: Paint): string {
+function tableOf({ object, patch, result, plan, warnings }: Rendered, before: unknown, paint: Paint): string {
   const title = paint.strong(`${object.kind} ${object.namespace}/${object.name}`);
   const needs = plan['needs'] as { rule: string; registry: string; secretName: string }[];
   const rows = needs.map(({ rule, registry, secretName }) => [registry, rule, secretName]);
@@ -186,5 +186,6 @@ function tableOf({ object, result, plan, warnings }: Rendered, before: unknown, 
           : paint.faint(line),
     );
   const told = warnings.map((warning) => `warning: ${warning}\n`).join('');
-  return `${title}\n${table}${lines.join('\n')}\n${told}`;
+  const difference = patch.length > 0 ? `${lines.join('\n')}\n` : '';
+  return `${title}\n${table}${difference}${told}`;
 }
