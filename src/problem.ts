@@ -1,7 +1,10 @@
 // The one error class of this program and the one table of its codes.
 
-/** What a caller may expect from trying again. */
-export type Retry = 'no' | 'soon' | 'later';
+/**
+ * What a caller may expect from trying again: `soon` it may pass by itself; `waiting` it should, in minutes; `later` and
+ * `rarely` somebody must mend it first, here or at the other side; `no` never.
+ */
+export type Retry = 'no' | 'soon' | 'waiting' | 'later' | 'rarely';
 
 /**
  * Every failure this program can name. `status` is the HTTP status that fits, 0 where none does; `means` is the
@@ -14,20 +17,25 @@ export const problemCodes = {
   'usage': { retry: 'no', status: 0, means: 'the command line was wrong' },
   'file-unreadable': { retry: 'no', status: 0, means: 'a file that was named cannot be read' },
   'certificate-unreadable': { retry: 'no', status: 0, means: 'the serving certificate or its key cannot be used' },
+  'certificate-missing': { retry: 'later', status: 503, means: 'the Secret for the serving certificate is not there, or still empty' },
   'port-taken': { retry: 'no', status: 0, means: 'another program listens on the port' },
   'review-malformed': { retry: 'no', status: 400, means: 'the request is no AdmissionReview v1' },
   'review-too-large': { retry: 'no', status: 413, means: 'the request body is over the limit' },
+  'request-malformed': { retry: 'no', status: 0, means: "what the kubelet sent to the credential provider is no CredentialProviderRequest v1" },
+  'token-unusable': { retry: 'later', status: 0, means: 'the ServiceAccount token that the kubelet sent is missing, expired or for another audience' },
+  'parameters-unusable': { retry: 'later', status: 0, means: "the account's annotations lack what the rule needs, or say it in another form" },
   'not-ready': { retry: 'soon', status: 503, means: 'the process is starting, overloaded or draining' },
   'image-unparseable': { retry: 'no', status: 422, means: 'an image reference does not follow the grammar' },
   'service-account-missing': { retry: 'soon', status: 503, means: "the pod's ServiceAccount does not exist (yet)" },
   'too-many-needs': { retry: 'no', status: 422, means: 'a pod or an account asks for more credentials than allowed' },
   'token-refused': { retry: 'later', status: 403, means: 'the API server will not issue this token to us' },
-  'exchange-refused': { retry: 'later', status: 403, means: "the registry's token service said no" },
-  'exchange-waiting': { retry: 'later', status: 403, means: 'the trust was probably just set up and is not known everywhere yet' },
+  'exchange-refused': { retry: 'rarely', status: 403, means: "the registry's token service said no" },
+  'exchange-waiting': { retry: 'waiting', status: 403, means: 'the trust was probably just set up and is not known everywhere yet' },
+  'exchange-stale': { retry: 'later', status: 403, means: "the registry's token service calls a fresh token expired or not valid yet: the clocks differ" },
   'exchange-throttled': { retry: 'later', status: 429, means: "the registry's token service asks us to wait" },
   'exchange-unreachable': { retry: 'soon', status: 503, means: "the registry's token service cannot be reached or is failing" },
-  'exchange-malformed': { retry: 'later', status: 502, means: "the registry's token service gave an answer that does not fit its protocol" },
-  'credential-already-expired': { retry: 'later', status: 502, means: 'the registry answered with a credential that is already expired' },
+  'exchange-malformed': { retry: 'rarely', status: 502, means: "the registry's token service gave an answer that does not fit its protocol" },
+  'credential-already-expired': { retry: 'rarely', status: 502, means: 'the registry answered with a credential that is already expired' },
   'credential-expired': { retry: 'soon', status: 503, means: 'renewal failed until the end of the credential' },
   'secret-not-ours': { retry: 'later', status: 409, means: 'a Secret of the needed name exists and is not ours; it is never touched' },
   'rule-unknown': { retry: 'no', status: 404, means: 'no rule of this name is in the configuration any more' },
@@ -55,6 +63,8 @@ export interface ProblemDetails {
   readonly faults?: readonly string[];
   /** HTTP status or Kubernetes reason of the other side. */
   readonly upstream?: string;
+  /** What we have no right to do, as `create pullcredentials in namespace team`: RBAC said no, and no policy. */
+  readonly missingRight?: string;
 }
 
 /**

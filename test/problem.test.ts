@@ -7,7 +7,7 @@ test.for(Object.entries(problemCodes))(
   ([code, entry]) => {
     expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
     expect(entry.means).toMatch(/^[a-z].*[^.]$/);
-    expect(['no', 'soon', 'later']).toContain(entry.retry);
+    expect(['no', 'soon', 'waiting', 'later', 'rarely']).toContain(entry.retry);
     expect(entry.status === 0 || (entry.status >= 400 && entry.status < 600)).toBe(true);
   },
 );

@@ -2,17 +2,18 @@
 import type { RequestListener } from 'node:http';
 import { createMutatePod } from '../../src/admission/mutate-pod.ts';
 import { createRoutes } from '../../src/admission/routes.ts';
-import { createValidatePod } from '../../src/admission/validate-pod.ts';
+import { createValidate } from '../../src/admission/validate.ts';
 import type { AccountLookup } from '../../src/cluster/account-lookup.ts';
 import type { ClusterView } from '../../src/cluster/cluster.ts';
 import type { Clock } from '../../src/clock.ts';
 import { Policy } from '../../src/core/pull-policy.ts';
-import { RegistryRule } from '../../src/core/registry-rule.ts';
 import { createKeeper } from '../../src/credentials/keeper.ts';
 import { createLog } from '../../src/log.ts';
 import { createHealth } from '../../src/server/health.ts';
+import type { Metrics } from '../../src/server/metrics.ts';
 import { createAdmissionView, createBlindLookup } from './admission-view.ts';
 import { createHandClock } from './hand-clock.ts';
+import { Rule } from './builders.ts';
 
 export interface AdmissionWorld {
   readonly handler: RequestListener;
@@ -23,6 +24,7 @@ export interface AdmissionWorld {
   /** Path, outcome and reason of each answer. */
   readonly answers: string[];
   isDraining: boolean;
+  overload: string | undefined;
 }
 
 export function createAdmissionWorld(
@@ -31,6 +33,7 @@ export function createAdmissionWorld(
     lookupFor?: (view: ClusterView) => AccountLookup;
     rules?: unknown[];
     write?: (line: string) => void;
+    metrics?: Pick<Metrics, 'admission' | 'finding'>;
   } = {},
 ): AdmissionWorld {
   const clock = replaced.clock ?? createHandClock();
@@ -47,7 +50,7 @@ export function createAdmissionWorld(
       },
     ],
   });
-  const rules = (replaced.rules ?? [TEAM_REGISTRY]).map((rule) => RegistryRule.parse(rule));
+  const rules = (replaced.rules ?? [TEAM_REGISTRY]).map((rule) => Rule.parse(rule));
   const lookup = (replaced.lookupFor ?? createBlindLookup)(view);
   const lines: Record<string, unknown>[] = [];
   const answers: string[] = [];
@@ -59,6 +62,7 @@ export function createAdmissionWorld(
     lines,
     answers,
     isDraining: false,
+    overload: undefined,
     handler: createRoutes({
       mutatePod: createMutatePod({
         ...tools,
@@ -66,14 +70,19 @@ export function createAdmissionWorld(
         settings: () => ({ rules, needsPerPod: 8 }),
         workerIsAlive: () => true,
       }),
-      validatePod: createValidatePod({
+      validate: createValidate({
         ...tools,
         settings: () => ({ rules, needsPerPod: 8, policy: Policy.parse({}) }),
-        onFinding: () => undefined,
+        onFinding: (mode, namespace, { origin, exemption }) =>
+          replaced.metrics?.finding(mode, namespace, origin, exemption !== undefined),
       }),
       health: health.handler,
       isDraining: () => world.isDraining,
-      onAnswer: (path, outcome, reason) => void answers.push(`${path} ${outcome} ${reason}`),
+      onAnswer(path, outcome, reason, seconds) {
+        answers.push(`${path} ${outcome} ${reason}`);
+        replaced.metrics?.admission(path, outcome, reason, seconds);
+      },
+      isOverloaded: () => world.overload,
       clock,
       log: createLog('debug', { write: replaced.write ?? ((line) => void lines.push(JSON.parse(line))) }),
     }),

@@ -16,6 +16,8 @@ export function createAdmissionView(seen: Partial<SeenObjects> = {}): ClusterVie
   return {
     seen: all,
     namespace: (name) => all.namespaces.find((namespace) => namespace.name === name),
+    namespaces: () => all.namespaces,
+    accounts: () => all.accounts,
     account: (namespace, name) =>
       all.accounts.find((account) => account.namespace === namespace && account.name === name),
     record: (namespace, name) =>

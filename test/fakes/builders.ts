@@ -1,15 +1,21 @@
 // Kubernetes objects, rules and needs as tests want them: whole and ordinary, but for what the test names.
 import type { Identity, Need } from '../../src/core/pull-credential.ts';
-import { needFor } from '../../src/core/pull-plan.ts';
-import { RegistryRule } from '../../src/core/registry-rule.ts';
+import { principalsOf } from '../../src/core/identity-parameters.ts';
+import { needFor, type PlannedNeed } from '../../src/core/pull-plan.ts';
+import { registryRule, type RegistryRule } from '../../src/core/registry-rule.ts';
+import type { FamilyFacts } from '../../src/core/registry-family.ts';
+import { families } from '../../src/registry/families.ts';
 import { GATE, INJECT_LABEL, MANAGED_LABEL } from '../../src/core/vocabulary.ts';
 
 export const TEST_HOST = 'registry.team.example:5000';
+/** The schema of rules, over the families that there are. */
+export const Rule = registryRule<FamilyFacts>(families);
+
 export const TEST_AUDIENCE = 'https://registry.team.example';
 
 /** A pass-through rule for TEST_HOST, but for what is wished (in the config file's words). */
 export function ruleFrom(wish: Partial<Record<keyof RegistryRule, unknown>> = {}): RegistryRule {
-  return RegistryRule.parse({
+  return Rule.parse({
     name: 'team-registry',
     hosts: [TEST_HOST],
     audience: TEST_AUDIENCE,
@@ -33,7 +39,25 @@ export function needOf(
   rule: RegistryRule = ruleFrom(),
   host: string = rule.hosts[0] ?? TEST_HOST,
 ): Need {
-  return needFor(identityOf(account), rule, host);
+  return plannedOf(account, rule, host).need;
+}
+
+/** The same with its rule and principal; the account's annotations count where it has some. */
+export function plannedOf(
+  account: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  },
+  rule: RegistryRule = ruleFrom(),
+  host: string = rule.hosts[0] ?? TEST_HOST,
+): PlannedNeed {
+  const { name, annotations = {} } = account;
+  const { principals, faults } = principalsOf(rule, { name, annotations }, host);
+  const [principal] = principals;
+  if (!principal) throw new TypeError(faults.join('; '));
+  return { need: needFor(identityOf(account), rule, host, principal), rule, principal };
 }
 
 export interface NamespaceWish {

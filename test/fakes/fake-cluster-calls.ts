@@ -2,13 +2,14 @@
 // shipped fences installed.
 import type { Clock } from '../../src/clock.ts';
 import type { Cluster, Lease } from '../../src/cluster/cluster.ts';
-import { instantOf, viewAccount, viewNamespace } from '../../src/core/pod-view.ts';
+import { instantOf, viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
 import { recordManifest, statusManifest, viewRecord } from '../../src/core/pull-credential-record.ts';
 import { GATE } from '../../src/core/vocabulary.ts';
 import { isProblem, Problem } from '../../src/problem.ts';
 import { SecretText } from '../../src/secret-text.ts';
 import { gatesOf, type FakeFences } from './fake-cluster-fences.ts';
 import {
+  missingRight,
   refusal,
   timestamp,
   type FakeKind,
@@ -27,6 +28,16 @@ export interface FakeCallTools {
   readonly namespace: string;
   /** What tryFences answers. */
   missingFences(): readonly string[];
+  /** What the key set says instead of the keys that sign here. */
+  foreignKeys?(): readonly string[] | undefined;
+  /** Fences around a right that the worker has nowhere. */
+  fencesNowhere?(): readonly string[];
+  /** Namespaces in which RBAC gives the worker no right to write. */
+  readonly withoutRights?: ReadonlySet<string>;
+  /** Namespaces in which a PodDisruptionBudget holds every pod that runs. */
+  readonly budgets?: ReadonlySet<string>;
+  /** The right that is given for `heal: evict` alone. */
+  mayEvict?(): boolean;
 }
 
 /** Everything but the view; `emit` resolves when the event is stored. */
@@ -36,6 +47,11 @@ export type FakeCalls = Omit<Cluster, 'view' | 'emit'> & {
 
 export function createFakeCalls(tools: FakeCallTools): FakeCalls {
   const { store, fences, tokens, clock } = tools;
+
+  /** What RBAC says before anything is looked at. */
+  function needsRight(verb: string, resource: string, namespace: string): void {
+    if (tools.withoutRights?.has(namespace)) throw missingRight(verb, resource, namespace);
+  }
 
   /** The stored object that a PUT or DELETE with this uid speaks of. */
   function present(
@@ -66,6 +82,7 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
         throw new Problem('token-refused', `audience ${JSON.stringify(audience)} is the API server's own`);
       }
       const issuedAt = clock.now();
+      needsRight('create', 'serviceaccounts/token', namespace);
       fences.mayWrite('POST', 'token', namespace);
       const owner = present('POST', 'account', { namespace, name: account, uid });
       fences.mayMint(namespace, audience, expirationSeconds);
@@ -74,19 +91,24 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
       return {
         token: new SecretText(token),
         tokenId: String(claims.jti),
+        keyId: tokens.keyId,
         issuedAt,
         expiresAt: Number(claims.exp) * 1000,
       };
     },
 
+    findSigningKeys: async () => tools.foreignKeys?.() ?? tokens.keyIds(),
+
     async createRecord(need) {
       const { namespace } = need.identity;
+      needsRight('create', 'pullcredentials', namespace);
       fences.mayWrite('POST', 'record', namespace);
       fences.isOptedIn('POST', 'record', namespace);
       return viewRecord(store.create('record', manifestOf(recordManifest(need))));
     },
 
     async updateRecordStatus(record, status) {
+      needsRight('update', 'pullcredentials/status', record.namespace);
       const found = present('PUT', 'record', record);
       if (found.metadata.resourceVersion !== record.resourceVersion)
         throw refusal(409, 'Conflict', 'PUT', 'record');
@@ -95,17 +117,20 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
     },
 
     async deleteRecord(record) {
+      needsRight('delete', 'pullcredentials', record.namespace);
       present('DELETE', 'record', record);
       store.remove('record', record.namespace, record.name);
     },
 
     async createSecret(manifest) {
+      needsRight('create', 'secrets', manifest.metadata.namespace);
       fences.mayWrite('POST', 'secret', manifest.metadata.namespace);
       fences.mayWriteSecret(manifest, undefined);
       return { uid: store.create('secret', { ...manifest }).metadata.uid };
     },
 
     async updateSecret(manifest, { dryRun = false }) {
+      needsRight('update', 'secrets', manifest.metadata.namespace);
       const found = present('PUT', 'secret', manifest.metadata);
       try {
         fences.mayWriteSecret(manifest, found);
@@ -124,6 +149,7 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
     },
 
     async removeGate(pod) {
+      needsRight('patch', 'pods', pod.namespace);
       const found = store.get('pod', pod.namespace, pod.name);
       if (!found || found.metadata.uid !== pod.uid || !gatesOf(found).includes(GATE)) return 'gone';
       fences.mayRemoveGate(found);
@@ -132,6 +158,23 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
         .map((name) => ({ name }));
       store.write('pod', { ...found, spec: { ...Object(found['spec']), schedulingGates } });
       return 'removed';
+    },
+
+    async findPods(namespace) {
+      const pods = store.list('pod').filter(({ metadata }) => metadata.namespace === namespace);
+      return pods.map((pod) => viewPod(pod));
+    },
+
+    async evictPod(pod) {
+      const found = store.get('pod', pod.namespace, pod.name);
+      if (!found || found.metadata.uid !== pod.uid) return 'gone';
+      if (tools.mayEvict?.() === false) throw refusal(403, 'Forbidden', 'POST', 'pod');
+      fences.isOptedIn('POST', 'pod', pod.namespace);
+      const { phase } = Object(found['status']) as { phase?: string };
+      // A pod that is pending counts for no budget.
+      if (phase === 'Running' && tools.budgets?.has(pod.namespace)) return 'held';
+      store.remove('pod', pod.namespace, pod.name);
+      return 'evicted';
     },
 
     async emit(event) {
@@ -164,7 +207,15 @@ export function createFakeCalls(tools: FakeCallTools): FakeCalls {
       return viewLease(store.write('lease', { ...found, spec: wanted.spec }));
     },
 
-    tryFences: async () => tools.missingFences(),
+    async tryFences({ onNowhere }) {
+      for (const fence of tools.fencesNowhere?.() ?? []) onNowhere?.(fence);
+      return tools.missingFences();
+    },
+
+    async mayOpenGates(namespace) {
+      const { withoutRights } = tools;
+      return namespace === undefined ? !withoutRights?.size : !withoutRights?.has(namespace);
+    },
   };
 }
 
@@ -175,8 +226,9 @@ function manifestOf(raw: Record<string, unknown>): NewObject {
 
 function leaseManifest(lease: Lease, namespace: string) {
   const renewTime = new Date(lease.renewedAt).toISOString();
-  const { name, holder, durationSeconds, transitions } = lease;
-  return { metadata: { namespace, name }, spec: { holder, durationSeconds, transitions, renewTime } };
+  const { name, holder, durationSeconds, transitions, gatesIn } = lease;
+  const spec = { holder, durationSeconds, transitions, renewTime, ...(gatesIn && { gatesIn }) };
+  return { metadata: { namespace, name }, spec };
 }
 
 function viewLease({ metadata, spec }: StoredObject): Lease {

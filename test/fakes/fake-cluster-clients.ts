@@ -59,6 +59,7 @@ export function createFakeClient(
       const details = { namespace, account, name: wish.need.secretName, audience: wish.audience };
       return run('mintToken', details, options, () => calls.mintToken(wish, options));
     },
+    findSigningKeys: (options) => run('findSigningKeys', {}, options, () => calls.findSigningKeys(options)),
     createRecord: (need, options) => {
       const { namespace, account } = need.identity;
       const details = { namespace, account, name: need.secretName };
@@ -82,6 +83,9 @@ export function createFakeClient(
     },
     removeGate: (pod, options) =>
       run('removeGate', namesOf(pod), options, () => calls.removeGate(pod, options)),
+    findPods: (namespace, options) =>
+      run('findPods', { namespace }, options, () => calls.findPods(namespace, options)),
+    evictPod: (pod, options) => run('evictPod', namesOf(pod), options, () => calls.evictPod(pod, options)),
     emit: (event) => {
       const details = { ...namesOf(event.regarding), reason: event.reason };
       const { signal } = new AbortController();
@@ -98,6 +102,10 @@ export function createFakeClient(
         calls.updateLease(lease, options),
       ),
     tryFences: (options) => run('tryFences', {}, options, () => calls.tryFences(options)),
+    mayOpenGates: (namespace, options) =>
+      run('mayOpenGates', namespace === undefined ? {} : { namespace }, options, () =>
+        calls.mayOpenGates(namespace, options),
+      ),
     kill: network.kill,
     partition() {
       network.cut();

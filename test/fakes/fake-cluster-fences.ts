@@ -9,7 +9,7 @@ export interface FakeFences {
   /** What every write into a namespace meets before its object is looked at. */
   mayWrite(method: string, kind: FakeKind | 'token', namespace: string): void;
   /** What the policy on the worker's writes says of this namespace. */
-  isOptedIn(method: string, kind: 'record' | 'secret' | 'token', namespace: string): void;
+  isOptedIn(method: string, kind: 'record' | 'secret' | 'token' | 'pod', namespace: string): void;
   mayWriteSecret(manifest: SecretManifest, before: StoredObject | undefined): void;
   mayMint(namespace: string, audience: string, expirationSeconds: number): void;
   mayRemoveGate(pod: StoredObject): void;

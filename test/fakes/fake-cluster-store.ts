@@ -156,6 +156,17 @@ export function refusal(
   return statusProblem(status, { reason, message, details }, undefined, { method, path: `/fake/${kind}s` });
 }
 
+/** RBAC's no, in the API server's own words. */
+export function missingRight(verb: string, resource: string, namespace: string): Problem {
+  const [kind = ''] = resource.split('/');
+  const user = 'system:serviceaccount:keyless-pull:keyless-pull';
+  const message =
+    `${kind} is forbidden: User "${user}" cannot ${verb} resource "${resource}" in API group "" ` +
+    `in the namespace "${namespace}"`;
+  const asked = { method: 'POST', path: `/fake/${kind}` };
+  return statusProblem(403, { reason: 'Forbidden', message }, undefined, asked);
+}
+
 export function keyOf(metadata: { readonly namespace: string; readonly name: string }): string {
   return `${metadata.namespace}/${metadata.name}`;
 }

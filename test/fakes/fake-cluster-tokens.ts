@@ -8,8 +8,16 @@ import type { FakeStore, StoredObject } from './fake-cluster-store.ts';
 export interface FakeTokens {
   /** The `iss` of every token. */
   readonly issuer: string;
-  /** The public key, as the key set at the issuer's `jwks_uri` has it. */
+  /** The newest public key, as the key set at the issuer's `jwks_uri` has it. */
   publicJwk(): Promise<JWK & { kid: string }>;
+  /** Of the key that signs now. */
+  readonly keyId: string;
+  /** Of the keys in the key set, and of no others: what they have not signed is no token any more. */
+  keyIds(): readonly string[];
+  /** From now on a new key signs; the old ones stay published until `retireKeys`. */
+  rotateKey(): void;
+  /** Only the key that signs now stays. */
+  retireKeys(): void;
   sign(
     account: StoredObject,
     secret: StoredObject,
@@ -23,12 +31,27 @@ export interface FakeTokens {
 }
 
 export function createFakeTokens(store: FakeStore, clock: Clock, issuer: string): FakeTokens {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const kid = randomUUID();
+  const makeKey = () => ({ kid: randomUUID(), ...generateKeyPairSync('ec', { namedCurve: 'P-256' }) });
+  let newest = makeKey();
+  let published = [newest];
 
   return {
     issuer,
-    publicJwk: async () => ({ ...(await exportJWK(publicKey)), kid, alg: 'ES256', use: 'sig' }),
+    publicJwk: async () => {
+      const { kid, publicKey } = newest;
+      return { ...(await exportJWK(publicKey)), kid, alg: 'ES256', use: 'sig' };
+    },
+    get keyId() {
+      return newest.kid;
+    },
+    keyIds: () => published.map(({ kid }) => kid),
+    rotateKey() {
+      newest = makeKey();
+      published = [newest, ...published];
+    },
+    retireKeys() {
+      published = [newest];
+    },
     async sign({ metadata: account }, { metadata: secret }, { audience, expirationSeconds }) {
       const issuedAt = Math.floor(clock.now() / 1000);
       const claims = {
@@ -46,6 +69,7 @@ export function createFakeTokens(store: FakeStore, clock: Clock, issuer: string)
         },
       };
       // Signed in this step: jose's way is a thread's, and a clock that is moved by hand would be ahead of it.
+      const { kid, privateKey } = newest;
       const text = [{ alg: 'ES256', kid }, claims]
         .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
         .join('.');
@@ -54,7 +78,12 @@ export function createFakeTokens(store: FakeStore, clock: Clock, issuer: string)
     },
     async review(token, audience) {
       const currentDate = new Date(clock.now());
-      const verified = await jwtVerify(token, publicKey, { issuer, audience, currentDate }).catch(
+      const keyFor = ({ kid }: { kid?: string }) => {
+        const key = published.find((one) => one.kid === kid);
+        if (!key) throw new Error('the key set has no such key');
+        return key.publicKey;
+      };
+      const verified = await jwtVerify(token, keyFor, { issuer, audience, currentDate }).catch(
         () => undefined,
       );
       if (!verified) return undefined;

@@ -44,6 +44,8 @@ export function createFakeView(
 ): FakeView {
   const kinds: readonly ViewKind[] = ['namespace', 'account', 'record', ...(pods ? (['pod'] as const) : [])];
   const known = new Map(kinds.map((kind) => [kind, new Map<string, { object: Viewed; version: bigint }>()]));
+  /** Keys of records, as src/cluster/kube-view.ts has them. */
+  const byAccount = new Map<string, Set<string>>();
   const listeners = new Set<(change: ClusterChange) => void>();
   const queue: { readonly change: StoreChange; readonly dueAt: number }[] = [];
   let isHeld = false;
@@ -52,6 +54,13 @@ export function createFakeView(
 
   const entriesOf = (kind: ViewKind) =>
     known.get(kind) ?? new Map<string, { object: Viewed; version: bigint }>();
+
+  function keysOf({ namespace, account: name }: PullCredentialRecord): Set<string> {
+    const key = keyOf({ namespace, name });
+    const keys = byAccount.get(key) ?? new Set();
+    byAccount.set(key, keys);
+    return keys;
+  }
 
   function tell(kind: ViewKind, object: Viewed, gone: boolean): void {
     // Kind and object always come from the same line of viewOf.
@@ -62,6 +71,7 @@ export function createFakeView(
     const before = entriesOf(kind).get(key);
     if (before && before.version >= version) return;
     entriesOf(kind).set(key, { object, version });
+    if (kind === 'record') keysOf(object as PullCredentialRecord).add(key);
     tell(kind, object, false);
   }
 
@@ -69,6 +79,7 @@ export function createFakeView(
     const before = entriesOf(kind).get(key);
     if (!before || before.version > version) return;
     entriesOf(kind).delete(key);
+    if (kind === 'record') keysOf(before.object as PullCredentialRecord).delete(key);
     tell(kind, before.object, true);
   }
 
@@ -103,18 +114,22 @@ export function createFakeView(
   // The casts say which kind's map this is; set() put nothing else there.
   const find = (kind: ViewKind, namespace: string, name: string) =>
     entriesOf(kind).get(keyOf({ namespace, name }))?.object;
-  const all = (kind: ViewKind) => [...entriesOf(kind).values()].map(({ object }) => object);
+  function* all(kind: ViewKind) {
+    for (const { object } of entriesOf(kind).values()) yield object;
+  }
 
   return {
     namespace: (name) => find('namespace', '', name) as NamespaceView | undefined,
+    namespaces: () => all('namespace') as Iterable<NamespaceView>,
     account: (namespace, name) => find('account', namespace, name) as AccountView | undefined,
+    accounts: () => all('account') as Iterable<AccountView>,
     record: (namespace, name) => find('record', namespace, name) as PullCredentialRecord | undefined,
     recordsOf: (namespace, account) =>
-      (all('record') as PullCredentialRecord[]).filter(
-        (record) => record.namespace === namespace && record.account === account,
+      [...(byAccount.get(keyOf({ namespace, name: account })) ?? [])].flatMap(
+        (key) => (entriesOf('record').get(key)?.object as PullCredentialRecord | undefined) ?? [],
       ),
-    records: () => all('record') as PullCredentialRecord[],
-    pods: () => all('pod') as PodView[],
+    records: () => all('record') as Iterable<PullCredentialRecord>,
+    pods: () => all('pod') as Iterable<PodView>,
     unsynced: () => (isSynced ? [] : kinds.map((kind) => WATCHES[kind])),
     onChange(listener) {
       listeners.add(listener);

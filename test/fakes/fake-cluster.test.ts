@@ -29,6 +29,8 @@ function openFake(): ContractWorld {
     gatesOf: async (namespace, name) => fake.pod(namespace, name)?.gates,
     startPod: async (namespace, name) =>
       void fake.changePod(namespace, name, (pod) => ({ ...pod, status: { phase: 'Running' } })),
+    holdPods: async (namespace) => void fake.budgets.add(namespace),
+    allowEvictions: async () => undefined,
     deletePod: async (namespace, name) => fake.deletePod(namespace, name),
     addOpaqueSecret: async (namespace, name, data) => {
       const encoded = Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString('base64')]);

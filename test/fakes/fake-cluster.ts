@@ -36,6 +36,16 @@ export interface FakeCluster extends FakeHands {
   beforeCall: CallHook | undefined;
   /** What tryFences answers; empty at the start. */
   missingFences: readonly string[];
+  /** What the key set says instead of the keys that sign here; undefined at the start. */
+  foreignKeys: readonly string[] | undefined;
+  /** Fences around a right that the worker has nowhere; empty at the start. */
+  fencesNowhere: readonly string[];
+  /** Namespaces in which RBAC gives the worker no right to write; may be changed at any time. */
+  readonly withoutRights: Set<string>;
+  /** Namespaces in which a PodDisruptionBudget holds every pod that runs; may be changed at any time. */
+  readonly budgets: Set<string>;
+  /** Whether the worker has the right to evict; true at the start. */
+  mayEvict: boolean;
   /** What the fence on TokenRequest lets through; may be changed at any time. */
   readonly audiences: Set<string>;
   /** All calls so far, in order; may be emptied. */
@@ -69,6 +79,11 @@ export function createFakeCluster(options: FakeClusterOptions): FakeCluster {
         namespace,
         lagMs: watchLagMs,
         missingFences: () => fake.missingFences,
+        foreignKeys: () => fake.foreignKeys,
+        fencesNowhere: () => fake.fencesNowhere,
+        withoutRights: fake.withoutRights,
+        budgets: fake.budgets,
+        mayEvict: () => fake.mayEvict,
         hook: (call) => fake.beforeCall?.(call),
         write: (call) => calls.push(call),
       });
@@ -77,6 +92,11 @@ export function createFakeCluster(options: FakeClusterOptions): FakeCluster {
     },
     beforeCall: options.beforeCall,
     missingFences: [],
+    foreignKeys: undefined,
+    fencesNowhere: [],
+    withoutRights: new Set(),
+    budgets: new Set(),
+    mayEvict: true,
     audiences,
     calls,
     count: (verb, client) =>

@@ -90,6 +90,8 @@ export interface FakeIssuer extends AsyncDisposable {
   /** Of the newest key. */
   readonly keyId: string;
   readonly publicJwk: JWK;
+  /** What the key set says now. */
+  readonly publishedKeys: JWK[];
   /** What discovery and key set say; may be changed at any time. */
   readonly discovery: Record<string, unknown>;
   mood: IssuerMood;
@@ -166,6 +168,9 @@ export async function createFakeIssuer({
     },
     get publicJwk() {
       return newest.jwk;
+    },
+    get publishedKeys() {
+      return [...published];
     },
     async token({ claims = {}, header = {}, signWith = newest.privateKey } = {}) {
       const now = Math.floor(clock.now() / 1000);

@@ -20,15 +20,18 @@ interface Waiter {
   readonly wake: () => void;
 }
 
-/** Lets promises settle, also those that go through real timers of zero and through I/O that is ready. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
 export function createHandClock(start = Date.parse('2026-11-21T12:00:00Z')): HandClock {
   const waiters = new Set<Waiter>();
   let passed = 0;
   let turned = 0;
+  /** Tasks that wait for the end of a turn of the event loop. */
+  let afterTurns = 0;
+
+  /** Lets promises settle, also those that go through real timers of zero, through I/O that is ready, and from turn to turn. */
+  async function settle(): Promise<void> {
+    for (let turn = 0; turn < 3 || afterTurns > 0; turn++)
+      await new Promise((resolve) => setImmediate(resolve));
+  }
 
   const wait = (ms: number, wake: () => void) => {
     const waiter = { at: passed + Math.max(ms, 0), wake };
@@ -40,7 +43,13 @@ export function createHandClock(start = Date.parse('2026-11-21T12:00:00Z')): Han
     chance: 0.5,
     now: () => start + passed + turned,
     monotonic: () => passed,
-    afterTurn: (task) => void setImmediate(task),
+    afterTurn: (task) => {
+      afterTurns++;
+      setImmediate(() => {
+        afterTurns--;
+        task();
+      });
+    },
     random: () => clock.chance,
     waiting: () => waiters.size,
     sleep: (ms, signal) =>

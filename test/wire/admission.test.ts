@@ -320,6 +320,24 @@ describe('a verdict for every review with a uid', () => {
   });
 });
 
+test('with more to do than it can bear it answers as while draining, and says why', async () => {
+  const world = createAdmissionWorld();
+  world.overload = 'this replica has too many connections';
+
+  const answer = await post(world, '/validate/enforce', reviewOf(podOf(PRIVATE)));
+  world.overload = undefined;
+  const afterwards = await post(world, '/mutate', reviewOf(podOf(PRIVATE)));
+
+  expect([answer.status, answer.headers['retry-after'], answer.headers['connection']]).toEqual([
+    503,
+    '1',
+    'close',
+  ]);
+  expect(answer.body).toMatchObject({ code: 'not-ready', message: 'this replica has too many connections' });
+  expect(world.answers[0]).toBe('validate/enforce refused not-ready');
+  expect(afterwards.status).toBe(200);
+});
+
 test('the time for a review is what the API server says, less a margin, and never more than a second', async () => {
   const asked: number[] = [];
   const clock = {

@@ -1,0 +1,55 @@
+// Docker Registry v2 token authentication with the ServiceAccount token as password, tried before it is used: a registry
+// that does not trust the account says so here, and not to the kubelet. https://distribution.github.io/distribution/spec/auth/token/
+import * as z from 'zod';
+import { Problem } from '../problem.ts';
+import { member, type Refusal } from './refusal.ts';
+import type { RegistryFamily } from './registry-family.ts';
+
+const refusal: Refusal = {
+  codeOf: (body) => member(body, 'errors', 0, 'code'),
+  cures: {
+    UNAUTHORIZED: "the token server must trust this cluster's issuer, the rule's audience and this account",
+  },
+};
+
+const Challenge = z.object({ realm: z.url({ protocol: /^https$/ }), service: z.string().max(255) });
+
+export const tokenRealm: RegistryFamily = {
+  parameters: {},
+  endpoints: ['registry', 'realm'],
+  receiver: 'host',
+  tokenSeconds: 3600,
+  keepsToken: true,
+  longestLife: 3600,
+  async exchange({ token, tokenIssuedAt, tokenExpiresAt, need, username, url, ask }) {
+    const user = username ?? `${need.identity.namespace}/${need.identity.account}`;
+    const registry = url('registry', `https://${need.host}`, '/v2/');
+    const { data: challenge } = await ask({
+      url: registry,
+      alsoGood: [401],
+      read: (_text, header) => challengeOf(header('www-authenticate') ?? ''),
+      answer: Challenge,
+      refusal,
+    });
+    const named = new URL(challenge.realm);
+    const realm = url('realm', named.origin, named.pathname);
+    // Where the token goes is the administrator's to say: a registry may send it to itself, and nowhere else. What the
+    // rule does not say is read at both places alike only if they are one.
+    if (realm.host !== url('realm', registry.origin, named.pathname).host) {
+      throw new Problem(
+        'exchange-refused',
+        `${need.host} wants the token at another host: name it as exchange.endpoints.realm of rule ${need.rule} if it is to be trusted`,
+      );
+    }
+    realm.searchParams.set('service', challenge.service);
+    realm.searchParams.set('account', user);
+    await ask({ url: realm, basic: { username: user, password: token }, answer: z.object({}), refusal });
+    return { username: user, password: token, issuedAt: tokenIssuedAt, expiresAt: [tokenExpiresAt] };
+  },
+};
+
+/** RFC 9110 section 11.6.1, as far as registries use it: one Bearer challenge with quoted parameters. */
+function challengeOf(header: string): Record<string, string> {
+  if (!/^bearer\s/i.test(header)) throw new TypeError('no Bearer challenge');
+  return Object.fromEntries([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]));
+}
