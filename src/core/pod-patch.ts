@@ -1,8 +1,9 @@
 // The JSON patch (RFC 6902) that brings a raw pod to what its plan says: `add` alone, nothing replaced or reordered, and
 // nothing at all where nothing is missing. The one `remove` is our own gate where it may not be.
+import { addMounts, addVolumes, append } from './pod-mounts.ts';
 import { fieldsOf, isGated, type PodView } from './pod-view.ts';
-import { CREDENTIALS_ANNOTATION, GATE, MANAGED_LABEL, TOKEN_VOLUME } from './vocabulary.ts';
-import type { Plan, TokenSource } from './pull-plan.ts';
+import { CREDENTIALS_ANNOTATION, GATE, MANAGED_LABEL } from './vocabulary.ts';
+import type { Plan } from './pull-plan.ts';
 
 export type PatchOperation =
   | { readonly op: 'add'; readonly path: string; readonly value: unknown }
@@ -28,7 +29,8 @@ export function patchFor(raw: unknown, pod: PodView, plan: Plan, gate: boolean):
       pod.pullSecrets,
       plan.needs.map(({ need }) => need.secretName),
     );
-    addTokenVolume(operations, spec, plan.tokens);
+    addVolumes(operations, spec, plan);
+    addMounts(operations, spec, plan);
     setMember(operations, metadata, 'labels', MANAGED, 'true');
     setMember(operations, metadata, 'annotations', CREDENTIALS, credentialsText(plan));
   }
@@ -51,52 +53,7 @@ function appendMissing(
   wanted: readonly string[],
 ): void {
   const missing = wanted.filter((name) => !present.includes(name)).map((name) => ({ name }));
-  if (missing.length === 0) return;
-  if (Array.isArray(spec[field])) {
-    for (const value of missing) operations.push({ op: 'add', path: `/spec/${field}/-`, value });
-  } else {
-    operations.push({ op: 'add', path: `/spec/${field}`, value: missing });
-  }
-}
-
-function addTokenVolume(
-  operations: PatchOperation[],
-  spec: Readonly<Record<string, unknown>>,
-  tokens: readonly TokenSource[],
-): void {
-  if (tokens.length === 0) return;
-  const projected = {
-    sources: tokens.map((token) => ({
-      serviceAccountToken: {
-        audience: token.audience,
-        expirationSeconds: token.expirationSeconds,
-        path: `${token.rule}/token`,
-      },
-    })),
-  };
-  const volumes = Array.isArray(spec['volumes']) ? spec['volumes'] : undefined;
-  const at = volumes?.findIndex((volume) => fieldsOf(volume)['name'] === TOKEN_VOLUME) ?? -1;
-  if (!volumes) {
-    operations.push({ op: 'add', path: '/spec/volumes', value: [{ name: TOKEN_VOLUME, projected }] });
-  } else if (at === -1) {
-    operations.push({ op: 'add', path: '/spec/volumes/-', value: { name: TOKEN_VOLUME, projected } });
-  } else if (Object.hasOwn(fieldsOf(volumes[at]), 'projected') && !hasSources(volumes[at], tokens)) {
-    // Adding a member that exists replaces it (RFC 6902 section 4.1): the volume of another life is brought to this plan.
-    operations.push({ op: 'add', path: `/spec/volumes/${at}/projected`, value: projected });
-  }
-}
-
-function hasSources(volume: unknown, tokens: readonly TokenSource[]): boolean {
-  const sources = fieldsOf(fieldsOf(volume)['projected'])['sources'];
-  if (!Array.isArray(sources) || sources.length !== tokens.length) return false;
-  return tokens.every((token, index) => {
-    const source = fieldsOf(fieldsOf(sources[index])['serviceAccountToken']);
-    return (
-      source['audience'] === token.audience &&
-      source['expirationSeconds'] === token.expirationSeconds &&
-      source['path'] === `${token.rule}/token`
-    );
-  });
+  append(operations, `/spec/${field}`, spec[field], missing);
 }
 
 interface Member {

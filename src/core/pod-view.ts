@@ -23,14 +23,20 @@ export interface PodView {
   /** Names in `imagePullSecrets`, in order; entries without a name are left out, as the kubelet does. */
   readonly pullSecrets: readonly string[];
   readonly gates: readonly string[];
+  /** Whether it wants the API server's token; absent: as its account says. */
+  readonly automountsToken?: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly nodeName: string;
   readonly priorityClass: string;
   readonly ownedByDaemonSet: boolean;
+  /** What makes another such pod when this one goes; absent for a bare one. */
+  readonly controller?: { readonly kind: string; readonly uid: string };
   readonly isMirror: boolean;
   /** Not yet scheduled, or its images are not all there. */
   readonly isPending: boolean;
+  /** Images that the kubelet has tried to pull in vain, as far as the status says. */
+  readonly failedImages: readonly string[];
   readonly isDeleting: boolean;
   /** Epoch milliseconds; 0 until stored. */
   readonly createdAt: number;
@@ -42,6 +48,8 @@ export interface AccountView {
   readonly uid: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly pullSecrets: readonly string[];
+  /** Whether its pods want the API server's token; absent: they do. */
+  readonly automountsToken?: boolean;
   readonly isDeleting: boolean;
 }
 
@@ -52,8 +60,9 @@ export interface NamespaceView {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-
 const NOTHING: Fields = {};
+const NO_TEXTS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+const NO_ITEMS: readonly never[] = Object.freeze([]);
 
 export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : NOTHING;
@@ -67,64 +76,86 @@ export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-const NO_TEXTS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
-
 /** Only string values; the result has no prototype, so that a key named `__proto__` is a key like any other. */
 function textMapOf(value: unknown): Readonly<Record<string, string>> {
-  if (value === undefined || value === null) return NO_TEXTS;
-  const map: Record<string, string> = Object.create(null);
-  for (const [key, text] of Object.entries(fieldsOf(value))) if (typeof text === 'string') map[key] = text;
-  return map;
+  const entries = Object.entries(fieldsOf(value)).filter(([, text]) => typeof text === 'string');
+  if (entries.length === 0) return NO_TEXTS;
+  // Born without a prototype, an object takes three times the room of one that loses it.
+  return Object.setPrototypeOf(Object.fromEntries(entries), null);
 }
 
-function namesOf(value: unknown): string[] {
-  return listOf(value)
-    .map((entry) => textOf(entry['name']))
-    .filter((name) => name !== '');
+function namesOf(value: unknown): readonly string[] {
+  return kept(listOf(value).flatMap(({ name }) => textOf(name) || []));
 }
+
+/** A list that grew has room for many more, and a view is kept for as long as its object lives: ten thousand times. */
+const kept = <Item>(list: readonly Item[]): readonly Item[] => (list.length === 0 ? NO_ITEMS : list.slice());
+
+const automountOf = ({ automountServiceAccountToken: asked }: Fields): { automountsToken?: boolean } =>
+  typeof asked === 'boolean' ? { automountsToken: asked } : {};
 
 /** @param namespace the request's namespace: an object in admission may lack its own */
 export function viewPod(raw: unknown, namespace?: string): PodView {
   const pod = fieldsOf(raw);
   const metadata = fieldsOf(pod['metadata']);
   const spec = fieldsOf(pod['spec']);
-  const name = textOf(metadata['name']);
+  const status = fieldsOf(pod['status']);
+  const images = imagesOf(spec);
+  const owners = listOf(metadata['ownerReferences']);
+  const controller = owners.find((owner) => owner['controller'] === true);
   const annotations = textMapOf(metadata['annotations']);
   return {
     namespace: namespace ?? textOf(metadata['namespace']),
-    name: name || `${textOf(metadata['generateName'])}*`,
+    name: textOf(metadata['name']) || `${textOf(metadata['generateName'])}*`,
     uid: textOf(metadata['uid']),
     // The older name of the field: the API server fills in the newer, a manifest on disk may have this one alone.
     serviceAccount: textOf(spec['serviceAccountName']) || textOf(spec['serviceAccount']) || 'default',
-    images: imagesOf(spec),
+    images,
     pullSecrets: namesOf(spec['imagePullSecrets']),
     gates: namesOf(spec['schedulingGates']),
+    ...automountOf(spec),
     labels: textMapOf(metadata['labels']),
     annotations,
     nodeName: textOf(spec['nodeName']),
     priorityClass: textOf(spec['priorityClassName']),
-    ownedByDaemonSet: listOf(metadata['ownerReferences']).some((owner) => owner['kind'] === 'DaemonSet'),
+    ownedByDaemonSet: owners.some((owner) => owner['kind'] === 'DaemonSet'),
+    ...(controller && { controller: { kind: textOf(controller['kind']), uid: textOf(controller['uid']) } }),
     isMirror: MIRROR_ANNOTATION in annotations,
-    isPending: (textOf(fieldsOf(pod['status'])['phase']) || 'Pending') === 'Pending',
+    isPending: (textOf(status['phase']) || 'Pending') === 'Pending',
+    failedImages: failedImagesOf(spec, status, images),
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',
     createdAt: instantOf(metadata['creationTimestamp']),
   };
 }
 
+const ORIGINS = { initContainer: 'init', container: 'container', ephemeralContainer: 'ephemeral' } as const;
+const PULL_FAILURES: readonly unknown[] = ['ErrImagePull', 'ImagePullBackOff'];
+
+/** A container that waits for an image volume says the same as one that waits for its own image, so both count. */
+function failedImagesOf(spec: Fields, status: Fields, images: readonly PodImage[]): readonly string[] {
+  const kinds = Object.keys(ORIGINS);
+  const reasonOf = ({ state }: Fields) => fieldsOf(fieldsOf(state)['waiting'])['reason'];
+  const statuses = kinds.flatMap((kind) => listOf(status[`${kind}Statuses`]));
+  const names = namesOf(statuses.filter((one) => PULL_FAILURES.includes(reasonOf(one))));
+  const failing = kinds
+    .flatMap((kind) => listOf(spec[`${kind}s`]))
+    .filter(({ name }) => names.includes(textOf(name)));
+  const mounts = failing.flatMap(({ volumeMounts }) => namesOf(volumeMounts));
+  const isFailing = ({ origin, name }: PodImage) => (origin === 'volume' ? mounts : names).includes(name);
+  return kept(images.filter(isFailing).map(({ image }) => image));
+}
+
 /** Every image that the kubelet pulls for this pod, image volumes (KEP-4639) and ephemeral containers included. */
-function imagesOf(spec: Fields): PodImage[] {
+function imagesOf(spec: Fields): readonly PodImage[] {
   const images: PodImage[] = [];
   const take = (origin: ImageOrigin, name: unknown, image: unknown) => {
     if (typeof image === 'string' && image !== '') images.push({ origin, name: textOf(name), image });
   };
-  for (const container of listOf(spec['initContainers'])) take('init', container['name'], container['image']);
-  for (const container of listOf(spec['containers']))
-    take('container', container['name'], container['image']);
-  for (const container of listOf(spec['ephemeralContainers']))
-    take('ephemeral', container['name'], container['image']);
+  for (const [key, origin] of Object.entries(ORIGINS))
+    for (const { name, image } of listOf(spec[`${key}s`])) take(origin, name, image);
   for (const volume of listOf(spec['volumes']))
     take('volume', volume['name'], fieldsOf(volume['image'])['reference']);
-  return images;
+  return kept(images);
 }
 
 export function viewAccount(raw: unknown): AccountView {
@@ -136,6 +167,7 @@ export function viewAccount(raw: unknown): AccountView {
     uid: textOf(metadata['uid']),
     annotations: textMapOf(metadata['annotations']),
     pullSecrets: namesOf(account['imagePullSecrets']),
+    ...automountOf(account),
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',
   };
 }
@@ -154,8 +186,7 @@ export function viewNamespace(raw: unknown): NamespaceView {
 
 /** An RFC 3339 timestamp as epoch milliseconds; 0 when absent or unreadable. */
 export function instantOf(value: unknown): number {
-  const at = Date.parse(textOf(value));
-  return Number.isNaN(at) ? 0 : at;
+  return Date.parse(textOf(value)) || 0;
 }
 
 /** The opt-in of a namespace: `enabled`, `draining`, or neither. */

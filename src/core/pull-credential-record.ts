@@ -20,7 +20,11 @@ export interface RecordStatus {
   readonly digest: string;
   /** `jti` of the ServiceAccount token behind the credential: what the API server's audit log calls credential-id. */
   readonly tokenId: string;
+  /** `kid` of that token: the key that signed it. Absent in what earlier versions wrote. */
+  readonly tokenKeyId?: string;
   readonly secretUid: string;
+  /** Since when no pod names the Secret, once that has lasted; absent or 0 while one does. */
+  readonly unusedSince?: number;
 }
 
 export interface PullCredentialRecord {
@@ -66,6 +70,9 @@ function viewStatus(raw: unknown): RecordStatus | undefined {
   const conditions = Array.isArray(status['conditions']) ? status['conditions'].map(fieldsOf) : [];
   const ready = conditions.find((condition) => condition['type'] === 'Ready');
   if (!ready) return undefined;
+  const used = conditions.find((condition) => condition['type'] === 'Used');
+  const unusedSince = used?.['status'] === 'False' ? instantOf(used['lastTransitionTime']) : 0;
+  const tokenKeyId = textOf(status['tokenKeyID']);
   return {
     isReady: ready['status'] === 'True',
     // The fence keeps everybody but our worker from writing a status, so the reason is one of ours.
@@ -77,7 +84,9 @@ function viewStatus(raw: unknown): RecordStatus | undefined {
     refreshAt: instantOf(status['refreshAt']),
     digest: textOf(status['digest']),
     tokenId: textOf(status['tokenID']),
+    ...(tokenKeyId && { tokenKeyId }),
     secretUid: textOf(status['secretUID']),
+    ...(unusedSince && { unusedSince }),
   };
 }
 
@@ -121,14 +130,21 @@ export function statusManifest(status: RecordStatus): Record<string, unknown> {
         message: status.message.slice(0, 1024),
         lastTransitionTime: timestamp(status.changedAt),
       },
+      ...(status.unusedSince ? [unusedCondition(status.unusedSince)] : []),
     ],
     ...(status.issuedAt && { issuedAt: timestamp(status.issuedAt) }),
     ...(status.expiresAt && { expiresAt: timestamp(status.expiresAt) }),
     ...(status.refreshAt && { refreshAt: timestamp(status.refreshAt) }),
     ...(status.digest && { digest: status.digest }),
     ...(status.tokenId && { tokenID: status.tokenId }),
+    ...(status.tokenKeyId && { tokenKeyID: status.tokenKeyId }),
     ...(status.secretUid && { secretUID: status.secretUid }),
   };
+}
+
+function unusedCondition(since: number): Record<string, unknown> {
+  const message = 'no pod names the Secret';
+  return { type: 'Used', status: 'False', reason: 'unused', message, lastTransitionTime: timestamp(since) };
 }
 
 /** The status after a failure: what is still good stays ready, and the reason says what stands in the way. */

@@ -62,26 +62,22 @@ export function refreshAt(issuedAt: number, expiresAt: number, chance: number): 
 }
 
 /**
- * SHA-256 over the rule's fields that an exchange reads, and the account's parameters: 32 hexadecimal digits. A record
- * with another digest is not trusted by the gate and is issued again.
+ * SHA-256 over what an exchange reads of rule and account: 32 hexadecimal digits. A record with another digest is not
+ * trusted by the gate and is issued again.
  */
-export function digestOf(rule: RegistryRule, parameters: Readonly<Record<string, string>> = {}): string {
-  const plain = Object.keys(parameters).length === 0;
-  const known = plain ? plainDigests.get(rule) : undefined;
-  if (known) return known;
-  const read = {
-    audience: rule.audience,
-    exchange: rule.exchange,
-    expirationSeconds: rule.token.expirationSeconds,
-    parameters,
-  };
-  const digest = hash('sha256', canonicalJson(read)).slice(0, 32);
-  if (plain) plainDigests.set(rule, digest);
-  return digest;
+export function digestOf(
+  rule: RegistryRule,
+  parameters: Readonly<Record<string, string>> = {},
+  audience: string = rule.audience,
+): string {
+  const read = { audience, exchange: rule.exchange, expirationSeconds: tokenSecondsOf(rule), parameters };
+  return hash('sha256', canonicalJson(read)).slice(0, 32);
 }
 
-/** A rule never changes: a reloaded config brings new rule objects. */
-const plainDigests = new WeakMap<RegistryRule, string>();
+/** How long a ServiceAccount token is asked for when it is exchanged: as the rule says, or as its family needs. */
+export function tokenSecondsOf({ token, family }: RegistryRule): number {
+  return token.expirationSeconds ?? family.tokenSeconds;
+}
 
 /** JSON with sorted keys: the same content gives the same text, whatever order a file has. */
 function canonicalJson(value: unknown): string {

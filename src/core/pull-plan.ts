@@ -1,30 +1,36 @@
 // From one pod to its needs: which images, which registry hosts, which rules, which credentials, and what was left out.
 import { isProblem } from '../problem.ts';
 import { parseImageReference } from './image-reference.ts';
-import { digestOf, type Identity, type Need } from './pull-credential.ts';
+import { principalsOf, type Principal, type Principals } from './identity-parameters.ts';
+import { dockerConfigSource, mountedDockerConfig, type MountedDockerConfig } from './docker-config.ts';
+import { inPodRequestOf } from './in-pod-request.ts';
 import { secretNameFor } from './pull-secret.ts';
 import { ruleForHost, ruleSpeaksOf, type RegistryRule } from './registry-rule.ts';
+import { mountedTokens, tokenSources, type MountedTokens, type TokenSource } from './token-volume.ts';
 import { ENFORCE_MOUNTABLE_ANNOTATION, INJECT_LABEL } from './vocabulary.ts';
 import type { AccountView, PodView } from './pod-view.ts';
+import type { Identity, Need } from './pull-credential.ts';
 
 export interface PlannedNeed {
   readonly need: Need;
   readonly rule: RegistryRule;
-}
-
-/** One source of the projected token volume. */
-export interface TokenSource {
-  readonly rule: string;
-  readonly audience: string;
-  readonly expirationSeconds: number;
+  readonly principal: Principal;
 }
 
 export type LeftOutReason =
   | 'no-rule'
   | 'image-unparseable'
+  | 'parameters'
   | 'too-many-needs'
   | 'mountable-secrets'
-  | 'opted-out';
+  | 'opted-out'
+  | 'request-malformed'
+  | 'no-such-container'
+  | 'no-such-rule'
+  | 'not-in-pod'
+  | 'token-declined'
+  | 'several-secrets'
+  | 'no-host';
 
 export interface LeftOut {
   readonly reason: LeftOutReason;
@@ -34,6 +40,8 @@ export interface LeftOut {
   readonly container: string;
   /** One line for a person. */
   readonly message: string;
+  /** The annotation that the account lacks, where that is the reason. */
+  readonly wants?: Principals['wants'];
 }
 
 export interface Plan {
@@ -43,6 +51,8 @@ export interface Plan {
   /** Names of rules that the node's own credential provider serves. */
   readonly onNode: readonly string[];
   readonly tokens: readonly TokenSource[];
+  /** What the pod's own containers see of all that. */
+  readonly inPod: { readonly tokens?: MountedTokens; readonly dockerConfig?: MountedDockerConfig };
   readonly leftOut: readonly LeftOut[];
 }
 
@@ -53,7 +63,8 @@ export interface PlanSettings {
 
 /**
  * What this pod needs, as a pure function of pod, account, namespace labels and config. Used alike by the webhook, the
- * worker and `render`; what the pod's annotations say about credentials is output and never read.
+ * worker and `render`. Of the pod's annotations those two are read that ask for something in the pod; what it says about
+ * its credentials is output and never read.
  */
 export function planPulls(
   pod: PodView,
@@ -63,11 +74,9 @@ export function planPulls(
 ): Plan {
   const identity: Identity = { namespace: pod.namespace, account: account.name, uid: account.uid };
   const needs: PlannedNeed[] = [];
-  const onNode: string[] = [];
-  const tokens: TokenSource[] = [];
   const leftOut: LeftOut[] = [];
-  const plan = { identity, needs, onNode, tokens, leftOut };
-  if (pod.isMirror) return plan;
+  const nothing = { identity, needs, onNode: [], tokens: [], inPod: {}, leftOut };
+  if (pod.isMirror) return nothing;
   if (pod.labels[INJECT_LABEL] === 'disabled') {
     leftOut.push({
       reason: 'opted-out',
@@ -75,53 +84,70 @@ export function planPulls(
       container: '',
       message: `the label ${INJECT_LABEL}=disabled opts this pod out of credentials`,
     });
-    return plan;
+    return nothing;
   }
+
+  const { rules } = settings;
+  const speaksOf = (rule: RegistryRule) => ruleSpeaksOf(rule, account.name, namespaceLabels);
+  /** With the audience of this account's token. */
+  const needed = new Map<RegistryRule, string>();
+  const planHost = (rule: RegistryRule, host: string, container: string) => {
+    const { principals, faults, wants } = principalsOf(rule, account, host);
+    needed.set(rule, principals[0]?.audience ?? rule.audience);
+    for (const message of faults) {
+      const isWanted = wants !== undefined && message.includes(wants.annotation);
+      leftOut.push({ reason: 'parameters', host, container, message, ...(isWanted && { wants }) });
+    }
+    if (!rule.delivery.includes('secret')) return;
+    for (const principal of principals) {
+      const need = needFor(identity, rule, host, principal);
+      const refusal = refusalOf(need, account, needs.length, settings);
+      if (refusal) leftOut.push({ ...refusal, host, container });
+      else needs.push({ need, rule, principal });
+    }
+  };
 
   const seen = new Set<string>();
   for (const { name, image } of pod.images) {
     const host = hostOf(image, name, leftOut);
     if (host === undefined || seen.has(host)) continue;
     seen.add(host);
-    const rule = ruleForHost(settings.rules, host, (candidate) =>
-      ruleSpeaksOf(candidate, account.name, namespaceLabels),
-    );
-    if (!rule) {
-      leftOut.push({
-        reason: 'no-rule',
-        host,
-        container: name,
-        message: `no rule covers registry ${host}: it is pulled without a credential from keyless-pull`,
-      });
-      continue;
-    }
-    if (rule.delivery.includes('secret')) {
-      const need = needFor(identity, rule, host);
-      const refusal = refusalOf(need, account, needs.length, settings);
-      if (refusal) leftOut.push({ ...refusal, host, container: name });
-      else needs.push({ need, rule });
-    }
-    if (rule.delivery.includes('kubelet') && !onNode.includes(rule.name)) onNode.push(rule.name);
-    if (wantsVolume(rule) && !tokens.some((token) => token.rule === rule.name)) {
-      tokens.push({
-        rule: rule.name,
-        audience: rule.audience,
-        expirationSeconds: rule.token.expirationSeconds,
-      });
+    const rule = ruleForHost(rules, host, speaksOf);
+    if (rule) planHost(rule, host, name);
+    else {
+      const message = `no rule covers registry ${host}: it is pulled without a credential from keyless-pull`;
+      leftOut.push({ reason: 'no-rule', host, container: name, message });
     }
   }
-  return plan;
+
+  const request = inPodRequestOf(pod);
+  leftOut.push(...request.leftOut);
+  const asked = request.dockerConfig;
+  const source = asked && dockerConfigSource(asked.rule, account, rules, speaksOf, leftOut);
+  const isPulledFrom = source !== undefined && needed.has(source.rule);
+  // What a pod copies from or pushes to is seldom where its own image is: that is a need like any other all the same.
+  if (source?.host !== undefined && !seen.has(source.host)) planHost(source.rule, source.host, '');
+  const dockerConfig = source && mountedDockerConfig(source, asked.containers, needs, isPulledFrom, leftOut);
+  const mounted = mountedTokens(pod, account, needed.keys(), request.mount, leftOut);
+  return {
+    identity,
+    needs,
+    onNode: [...needed.keys()].filter(({ delivery }) => delivery.includes('kubelet')).map(({ name }) => name),
+    tokens: tokenSources(needed, mounted),
+    inPod: { ...(mounted && { tokens: mounted }), ...(dockerConfig && { dockerConfig }) },
+    leftOut,
+  };
 }
 
 /** The need of one account at one host; the name of its Secret and record is computed, never looked up. */
-export function needFor(identity: Identity, rule: RegistryRule, host: string, principal = ''): Need {
+export function needFor(identity: Identity, rule: RegistryRule, host: string, principal: Principal): Need {
   return {
     identity,
     rule: rule.name,
-    principal,
+    principal: principal.name,
     host,
-    secretName: secretNameFor(identity.account, rule.name, principal, host),
-    digest: digestOf(rule),
+    secretName: principal.secretName ?? secretNameFor(identity.account, rule.name, principal.name, host),
+    digest: principal.digest,
   };
 }
 
@@ -162,16 +188,4 @@ function refusalOf(
     };
   }
   return undefined;
-}
-
-function wantsVolume(rule: RegistryRule): boolean {
-  switch (rule.token.inject) {
-    case 'none':
-      return false;
-    case 'volume':
-    case 'mount':
-      return true;
-    case 'auto':
-      return rule.delivery.includes('kubelet');
-  }
 }

@@ -1,8 +1,10 @@
-// What the policy says of a pod's pull secrets: which are ours, which are static, who set them, and how to be rid of them.
+// What the policy says of a pod's pull secrets: which are ours, which are static, who set them, and what lets them pass.
 import * as z from 'zod';
+import { cureFor, whatIs } from './finding-text.ts';
 import { globMatches } from './rule-subject.ts';
-import { INJECT_LABEL } from './vocabulary.ts';
+import { STATIC_PULL_SECRETS_LABEL } from './vocabulary.ts';
 import type { AccountView, PodView } from './pod-view.ts';
+import type { PullCredentialRecord } from './pull-credential-record.ts';
 import type { Plan } from './pull-plan.ts';
 
 export const policyModes = ['enforce', 'warn', 'audit', 'off'] as const;
@@ -69,13 +71,24 @@ export interface PolicyQuestion {
   readonly foreign?: ReadonlySet<string>;
   readonly namespaceOptedIn: boolean;
   readonly policy: Policy;
+  /** What wrote the pod's own list, such as `the template of Deployment web`; absent: somebody wrote the pod itself. */
+  readonly writtenIn?: string;
   /** Epoch milliseconds. */
   readonly now: number;
 }
 
 const DAY_MS = 86_400_000;
-/** A sentence that lists more is not read. */
-const MOST_LISTED = 5;
+
+/** The mode that a namespace's label asks for. Absent or misspelt it is the default, but for one thing: a typo is never `off`. */
+export function staticPullSecretsMode(
+  labels: Readonly<Record<string, string>>,
+  defaultMode: PolicyMode,
+): PolicyMode {
+  const label = labels[STATIC_PULL_SECRETS_LABEL];
+  const known = policyModes.find((mode) => mode === label);
+  if (known) return known;
+  return label !== undefined && defaultMode === 'off' ? 'warn' : defaultMode;
+}
 
 /** Every static pull secret of the pod, in the pod's order. Linear: a tenant may list a hundred thousand. */
 export function findingsOf(question: PolicyQuestion): Finding[] {
@@ -91,18 +104,31 @@ export function findingsOf(question: PolicyQuestion): Finding[] {
     seen.add(secret);
     const origin = at < inheritedCount ? 'inherited' : 'explicit';
     if (origin === 'inherited' && policy.inherited === 'allowed') continue;
-    const exemption = exemptionFor(question, secret);
+    const exemption = exemptionFor(policy, pod, secret, question.now);
     const what = whatIs(question, secret, origin);
     cure ??= cureFor(question);
-    const message = `${what}; ${cure} ${hintFor(pod)}`;
+    const message = `${what}; ${cure} (${hintFor(pod)})`;
     findings.push({ secret, origin, what, cure, message, ...(exemption && { exemption }) });
   }
   return findings;
 }
 
+/** Of the records of an account's name those that are this account's, as a question wants them. */
+export function recordedNames(
+  records: readonly PullCredentialRecord[],
+  accountUid: string,
+): { readonly recorded: ReadonlySet<string>; readonly foreign: ReadonlySet<string> } {
+  const own = records.filter((record) => record.accountUid === accountUid);
+  const names = (isForeign: boolean) =>
+    own
+      .filter(({ status }) => (status?.reason === 'secret-not-ours') === isForeign)
+      .map(({ secretName }) => secretName);
+  return { recorded: new Set(names(false)), foreign: new Set(names(true)) };
+}
+
 /** The command that shows more. */
 export function hintFor(pod: PodView): string {
-  return `(keyless-pull render -f <manifest> --config <config> shows what ${pod.namespace}/${pod.name} gets)`;
+  return `keyless-pull render -f <manifest> --config <config> shows what ${pod.namespace}/${pod.name} gets`;
 }
 
 /**
@@ -113,15 +139,23 @@ function inheritedEntries(inPod: readonly string[], inAccount: readonly string[]
   return inAccount.length > 0 && inAccount.every((name, at) => inPod[at] === name) ? inAccount.length : 0;
 }
 
-/** Of several that hold, the one that lasts longest: nobody is warned of an end that changes nothing. */
-function exemptionFor({ pod, policy, now }: PolicyQuestion, secret: string): Finding['exemption'] {
+/**
+ * What lets a secret of this account's pods pass. Of several that hold, the one that lasts longest: nobody is warned of
+ * an end that changes nothing.
+ */
+export function exemptionFor(
+  policy: Policy,
+  subject: { readonly namespace: string; readonly serviceAccount: string },
+  secret: string,
+  now: number,
+): Finding['exemption'] {
   let longest: Finding['exemption'];
   for (const { namespace, serviceAccount, secret: pattern, until, reason } of policy.exemptions) {
-    const endsAt = Date.parse(`${until}T00:00:00Z`) + DAY_MS;
+    const endsAt = endOf(until);
     if (now >= endsAt || (longest && until <= longest.until)) continue;
     if (
-      globMatches(namespace, pod.namespace) &&
-      globMatches(serviceAccount, pod.serviceAccount) &&
+      globMatches(namespace, subject.namespace) &&
+      globMatches(serviceAccount, subject.serviceAccount) &&
       globMatches(pattern, secret)
     ) {
       longest = { until, reason, daysLeft: Math.floor((endsAt - now) / DAY_MS) };
@@ -130,37 +164,13 @@ function exemptionFor({ pod, policy, now }: PolicyQuestion, secret: string): Fin
   return longest;
 }
 
-function whatIs({ account, foreign }: PolicyQuestion, secret: string, origin: Finding['origin']): string {
-  const name = JSON.stringify(secret);
-  if (foreign?.has(secret)) {
-    return `${name} is a Secret that keyless-pull did not make: delete it, and keyless-pull makes its own of that name`;
-  }
-  return origin === 'explicit'
-    ? `${name} in spec.imagePullSecrets is a static pull secret, written in the pod: remove that line`
-    : `${name} is a static pull secret, inherited from ServiceAccount ${account.name}: remove it from the account's imagePullSecrets`;
+/** Days until the first of the exemptions that still hold ends; infinite without any. */
+export function exemptionDaysLeft({ exemptions }: Policy, now: number): number {
+  const ends = exemptions.map(({ until }) => endOf(until)).filter((end) => now < end);
+  return (Math.min(...ends) - now) / DAY_MS;
 }
 
-function cureFor({ pod, plan, namespaceOptedIn }: PolicyQuestion): string {
-  const covered = [...plan.needs.map(({ need }) => need.host), ...plan.onNode];
-  const uncovered = plan.leftOut.filter(({ reason }) => reason === 'no-rule').map(({ host }) => host);
-  const refused = plan.leftOut.filter(({ reason }) => reason !== 'no-rule').map(({ message }) => message);
-  const steps: string[] = [];
-  if (!namespaceOptedIn) steps.push(`label the namespace ${INJECT_LABEL}=enabled`);
-  if (pod.labels[INJECT_LABEL] === 'disabled')
-    steps.push(`remove the label ${INJECT_LABEL}=disabled from the pod`);
-  const sentences: string[] = [];
-  if (covered.length > 0) {
-    const start = steps.length > 0 ? `${steps.join(', ')} and ` : '';
-    sentences.push(`${start}keyless-pull gives this pod its own credential for ${listOf(covered)}`);
-  }
-  if (uncovered.length > 0)
-    sentences.push(
-      `no rule covers ${listOf(uncovered)}: ask the cluster's administrators for one if it is private`,
-    );
-  return [...sentences, ...refused.slice(0, MOST_LISTED)].join('; ') || 'no image of this pod needs it';
-}
-
-function listOf(names: readonly string[]): string {
-  const more = names.length - MOST_LISTED;
-  return names.slice(0, MOST_LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '');
+/** Epoch milliseconds of the first instant on which an exemption until that day holds no more. */
+function endOf(day: string): number {
+  return Date.parse(`${day}T00:00:00Z`) + DAY_MS;
 }

@@ -1,7 +1,9 @@
 // One rule of the config: its schema, and which registry hosts it speaks of.
 import * as z from 'zod';
+import { exchangeSchema, Parameter } from './rule-exchange.ts';
 import { Subject, subjectMatches } from './rule-subject.ts';
 import { FENCE_PROBE_AUDIENCE } from './vocabulary.ts';
+import { partsOf, type FamilyFacts } from './registry-family.ts';
 
 const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const HOST_PATTERN =
@@ -27,55 +29,7 @@ const Audience = z
   .regex(/^[^\s,]*$/, 'an audience has no spaces and no commas')
   .refine((text) => text !== FENCE_PROBE_AUDIENCE, 'this audience is reserved for the fence probe');
 
-/** Families in the order of the documentation; those without `built` are refused by name until they exist. */
-export const exchangeKinds = [
-  'pass-through',
-  'ecr',
-  'ecr-public',
-  'google',
-  'acr',
-  'token-exchange',
-  'token-realm',
-  'quay',
-  'jfrog',
-  'cloudsmith',
-  'chainguard',
-  'alibaba',
-] as const;
-export type ExchangeKind = (typeof exchangeKinds)[number];
-
-const USERNAME = /^[^:\p{Cc}\s]{1,255}$/u;
-
-const Exchange = z.strictObject({
-  kind: z.enum(exchangeKinds).meta({ description: 'how a ServiceAccount token becomes a registry login' }),
-  endpoint: z
-    .url({ protocol: /^https$/, error: 'an endpoint is an https URL' })
-    .optional()
-    .meta({ description: "replaces the family's public endpoint" }),
-  certificateAuthorityFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: 'PEM bundle that the endpoint is verified with' }),
-  username: z
-    .string()
-    .regex(USERNAME, 'a username has no colon, no space and no control character')
-    .optional()
-    .meta({ description: 'what the registry is told as user; default <namespace>/<account>' }),
-});
-
-const Parameter = z.strictObject({
-  from: z
-    .enum(['annotation', 'rule'])
-    .meta({ description: 'who sets it: the account by annotation, or this rule' }),
-  value: z.string().optional().meta({ description: 'with from: rule' }),
-  accept: z
-    .array(z.string().min(1))
-    .optional()
-    .meta({ description: "other vocabularies' annotations that are read too" }),
-});
-
-export const RegistryRule = z.strictObject({
+const fields = z.strictObject({
   name: z
     .string()
     .regex(DNS_LABEL, 'a rule name is a DNS label: lower case letters, digits and "-", 63 at most')
@@ -91,7 +45,6 @@ export const RegistryRule = z.strictObject({
     .array(Audience)
     .optional()
     .meta({ description: 'further audiences that annotated accounts may keep during a migration' }),
-  exchange: Exchange.meta({ description: 'how the credential is made' }),
   parameters: z
     .record(z.string().regex(DNS_LABEL, 'a parameter name is a DNS label'), Parameter)
     .optional()
@@ -111,12 +64,10 @@ export const RegistryRule = z.strictObject({
         .enum(['auto', 'none', 'volume', 'mount'])
         .default('auto')
         .meta({ description: 'the projected token volume; auto: where delivery has kubelet, or a pod asks' }),
-      expirationSeconds: z
-        .int()
-        .min(600)
-        .max(3600)
-        .default(3600)
-        .meta({ description: 'life of the ServiceAccount token' }),
+      expirationSeconds: z.int().min(600).max(3600).optional().meta({
+        description:
+          'life of the ServiceAccount token; default 3600 in pods and where the credential is the token, else 600',
+      }),
     })
     .prefault({})
     .meta({ description: 'the ServiceAccount token' }),
@@ -146,7 +97,22 @@ export const RegistryRule = z.strictObject({
     .optional()
     .meta({ description: 'which namespaces and accounts; absent: every opted-in pod' }),
 });
-export type RegistryRule = z.output<typeof RegistryRule>;
+
+/** The schema of a rule over the families that there are. */
+export function registryRule<Family extends FamilyFacts>(families: Readonly<Record<string, Family>>) {
+  return fields
+    .extend({
+      exchange: exchangeSchema(Object.keys(families)).meta({ description: 'how the credential is made' }),
+    })
+    .transform((rule) => {
+      const family = families[rule.exchange.kind];
+      if (!family) throw new TypeError('the schema lets no other kind pass');
+      return { ...rule, family };
+    });
+}
+
+/** A rule as the config has it, with the family that its exchange is of. */
+export type RegistryRule = z.output<ReturnType<typeof registryRule<FamilyFacts>>>;
 
 /** True if the pattern speaks of this host: same number of labels, `*` for exactly one, the same port or none in both. */
 export function hostMatches(pattern: string, host: string): boolean {
@@ -159,6 +125,19 @@ export function hostMatches(pattern: string, host: string): boolean {
     wanted.length === labels.length &&
     wanted.every((label, at) => labels[at] !== '' && (label === '*' || label === labels[at]))
   );
+}
+
+/** True if a token may be sent on behalf of images at this host: named by the rule, its family's, and on the allow-list. */
+export function servesHost(rule: RegistryRule, host: string): boolean {
+  return rule.hosts.some((pattern) => hostMatches(pattern, host)) && isAllowed(rule, host);
+}
+
+function isAllowed(rule: RegistryRule, host: string): boolean {
+  const parts = partsOf(rule, host);
+  if (!parts) return false;
+  // A host of a family that names owners, and yet has none, is the family's own.
+  const { registry } = parts;
+  return !rule.registries || registry === undefined || rule.registries.includes(registry);
 }
 
 /** The rule that speaks of the host for this subject: fewest wildcards first, then the longest pattern, then the config's order. */
@@ -176,7 +155,7 @@ export function ruleForHost(
         !best ||
         found.wildcards < best.wildcards ||
         (found.wildcards === best.wildcards && found.length > best.length);
-      if (wins && mayUse(rule)) best = found;
+      if (wins && isAllowed(rule, host) && mayUse(rule)) best = found;
     }
   }
   return best?.rule;

@@ -37,6 +37,21 @@ export const Subject = z.strictObject({
 });
 export type Subject = z.output<typeof Subject>;
 
+/** Set by the API server on every namespace, and the one label of it that a pod's ServiceAccount token tells. */
+const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
+
+/** What is known of a namespace's labels where only its name is. */
+export function namespaceNameLabels(namespace: string): Readonly<Record<string, string>> {
+  return { [NAMESPACE_NAME_LABEL]: namespace };
+}
+
+/** True if the name of a namespace is not enough to say whether the subject means it. */
+export function readsNamespaceLabels({ namespaceSelector }: Subject): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = namespaceSelector ?? {};
+  const keys = [...Object.keys(matchLabels), ...matchExpressions.map(({ key }) => key)];
+  return keys.some((key) => key !== NAMESPACE_NAME_LABEL);
+}
+
 /** True if the account's name fits one pattern and the namespace's labels fit the selector. */
 export function subjectMatches(
   subject: Subject,

@@ -1,10 +1,11 @@
 // Small whole things for the tests of the core, each with one thing changed.
 import { viewAccount, viewPod } from '../../src/core/pod-view.ts';
-import { needFor, planPulls } from '../../src/core/pull-plan.ts';
-import { RegistryRule } from '../../src/core/registry-rule.ts';
+import { planPulls } from '../../src/core/pull-plan.ts';
+import type { RegistryRule } from '../../src/core/registry-rule.ts';
 import type { AccountView, PodView } from '../../src/core/pod-view.ts';
 import type { Identity, Need } from '../../src/core/pull-credential.ts';
 import type { Plan, PlanSettings } from '../../src/core/pull-plan.ts';
+import { needOf, Rule } from '../fakes/builders.ts';
 
 export type Raw = Record<string, unknown>;
 
@@ -12,7 +13,7 @@ export const identity: Identity = { namespace: 'shop', account: 'checkout', uid:
 
 /** A pass-through rule for `registry.team.example`. */
 export function aRule(change: Raw = {}): RegistryRule {
-  return RegistryRule.parse({
+  return Rule.parse({
     name: 'team',
     hosts: ['registry.team.example'],
     audience: 'https://registry.team.example',
@@ -22,7 +23,8 @@ export function aRule(change: Raw = {}): RegistryRule {
 }
 
 export function aNeed(change: Partial<Need> = {}): Need {
-  return { ...needFor(identity, aRule(), 'registry.team.example'), ...change };
+  const account = { namespace: identity.namespace, name: identity.account, uid: identity.uid };
+  return { ...needOf(account, aRule()), ...change };
 }
 
 /** A pod as the API server sends it at creation. `spec` and `metadata` are laid over what is there. */

@@ -96,6 +96,58 @@ describe('a pod', () => {
     expect(aPod([], {}, metadata)).toMatchObject(view);
   });
 
+  test.for([true, false])('that says automountServiceAccountToken: %s is remembered to', (says) => {
+    expect(aPod([], { automountServiceAccountToken: says }).automountsToken).toBe(says);
+    expect(viewAccount({ automountServiceAccountToken: says }).automountsToken).toBe(says);
+  });
+
+  test.for([undefined, null, 'false', 0])(
+    'that says automountServiceAccountToken: %j says nothing',
+    (says) => {
+      expect(aPod([], { automountServiceAccountToken: says })).not.toHaveProperty('automountsToken');
+      expect(viewAccount({ automountServiceAccountToken: says })).not.toHaveProperty('automountsToken');
+    },
+  );
+
+  test('knows what controls it, if anything does', () => {
+    const owners = [
+      { kind: 'Team', name: 't', uid: 'u1' },
+      { kind: 'ReplicaSet', name: 'r', uid: 'u2', controller: true },
+    ];
+
+    expect(aPod([], {}, { ownerReferences: owners }).controller).toEqual({ kind: 'ReplicaSet', uid: 'u2' });
+    expect(aPod([], {}, { ownerReferences: owners.slice(0, 1) })).not.toHaveProperty('controller');
+  });
+
+  test('knows the images that could not be pulled, those of image volumes by the containers that mount them', () => {
+    const spec = {
+      initContainers: [{ name: 'init', image: 'a/init' }],
+      containers: [
+        { name: 'good', image: 'a/good', volumeMounts: [{ name: 'other' }] },
+        { name: 'bad', image: 'a/bad', volumeMounts: [{ name: 'data' }, { name: 'plain' }] },
+      ],
+      ephemeralContainers: [{ name: 'debug', image: 'a/debug' }],
+      volumes: [
+        { name: 'data', image: { reference: 'a/data' } },
+        { name: 'other', image: { reference: 'a/other' } },
+        { name: 'plain', emptyDir: {} },
+      ],
+    };
+    const waiting = (name: string, reason: string) => ({ name, state: { waiting: { reason } } });
+    const failing = (status: unknown) => viewPod({ ...aRawPod([], spec), status }).failedImages;
+
+    expect(
+      failing({
+        initContainerStatuses: [waiting('init', 'ErrImagePull')],
+        containerStatuses: [waiting('bad', 'ImagePullBackOff'), waiting('good', 'ContainerCreating')],
+      }),
+    ).toEqual(['a/init', 'a/bad', 'a/data']);
+    expect(failing({ ephemeralContainerStatuses: [waiting('debug', 'ErrImagePull')] })).toEqual(['a/debug']);
+    expect(failing({ containerStatuses: [{ name: 'bad', state: { running: {} } }, null, 5] })).toEqual([]);
+    expect(failing({ containerStatuses: [waiting('unknown', 'ErrImagePull')] })).toEqual([]);
+    expect(failing(undefined)).toEqual([]);
+  });
+
   test.for([
     ['Pending', true],
     ['', true],

@@ -28,6 +28,7 @@ function aStatus(change: Partial<RecordStatus> = {}): RecordStatus {
     refreshAt: NOW,
     digest: aNeed().digest,
     tokenId: 'token-id',
+    tokenKeyId: 'key-id',
     secretUid: 'secret-uid',
     ...change,
   };
@@ -54,6 +55,19 @@ function stored(
 }
 
 describe('a record', () => {
+  test('of an earlier version does not say which key signed the token', () => {
+    const { tokenKeyId: _later, ...earlier } = aStatus();
+
+    expect(stored(aNeed(), earlier).status).toEqual(earlier);
+  });
+
+  test('that nobody uses says since when', () => {
+    const since = NOW - HOUR_MS;
+
+    expect(stored(aNeed(), aStatus({ unusedSince: since })).status).toEqual(aStatus({ unusedSince: since }));
+    expect(stored(aNeed(), aStatus({ unusedSince: 0 })).status).toEqual(aStatus());
+  });
+
   test('that is written is read back whole', () => {
     const need = aNeed({ principal: 'robot' });
 

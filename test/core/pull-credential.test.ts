@@ -2,9 +2,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { digestOf, isUsable, keyOf, refreshAt } from '../../src/core/pull-credential.ts';
-import { RegistryRule } from '../../src/core/registry-rule.ts';
 import { aNeed, aRule, identity } from './builders.ts';
 import type { Need } from '../../src/core/pull-credential.ts';
+import { Rule } from '../fakes/builders.ts';
 
 const MINUTE_MS = 60_000;
 const START = Date.parse('2026-11-21T12:00:00Z');
@@ -23,14 +23,14 @@ describe('the digest of a rule', () => {
 
   test('does not depend on the order of keys, in the rule or in the parameters', () => {
     const { kind, ...rest } = ecr.exchange;
-    const turned = RegistryRule.parse({
+    const turned = Rule.parse({
       exchange: { ...rest, kind },
       audience: ecr.audience,
       hosts: ecr.hosts,
       name: ecr.name,
     });
 
-    expect(digestOf(turned)).toBe(digestOf(RegistryRule.parse(ecr)));
+    expect(digestOf(turned)).toBe(digestOf(Rule.parse(ecr)));
     expect(digestOf(aRule(), { a: '1', b: '2' })).toBe(digestOf(aRule(), { b: '2', a: '1' }));
   });
 
@@ -41,9 +41,9 @@ describe('the digest of a rule', () => {
     ['the endpoint, when it goes', { exchange: { kind: 'ecr', certificateAuthorityFile: '/ca.pem' } }],
     ['the CA file', { exchange: { ...ecr.exchange, certificateAuthorityFile: '/ca2.pem' } }],
     ['the username', { exchange: { ...ecr.exchange, username: 'robot' } }],
-    ['the life of the token', { token: { expirationSeconds: 600 } }],
+    ['the life of the token', { token: { expirationSeconds: 900 } }],
   ] as const)('changes with %s', ([, change]) => {
-    expect(digestOf(RegistryRule.parse({ ...ecr, ...change }))).not.toBe(digestOf(RegistryRule.parse(ecr)));
+    expect(digestOf(Rule.parse({ ...ecr, ...change }))).not.toBe(digestOf(Rule.parse(ecr)));
   });
 
   test.for([
@@ -57,7 +57,7 @@ describe('the digest of a rule', () => {
     ['prewarming', { prewarm: true }],
     ['what pods may mount', { inPod: ['token'] }],
   ] as const)('stays when only %s changes: the credential would be the same', ([, change]) => {
-    expect(digestOf(RegistryRule.parse({ ...ecr, ...change }))).toBe(digestOf(RegistryRule.parse(ecr)));
+    expect(digestOf(Rule.parse({ ...ecr, ...change }))).toBe(digestOf(Rule.parse(ecr)));
   });
 
   test('changes with each parameter, and with nothing of one rule for another', () => {

@@ -1,9 +1,9 @@
 // From a pod to its needs: every branch of the plan.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { needFor, planPulls } from '../../src/core/pull-plan.ts';
+import { planPulls } from '../../src/core/pull-plan.ts';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
-import { aPod, aRule, anAccount, identity, planOf } from './builders.ts';
+import { aNeed, aPod, aRule, anAccount, identity, planOf } from './builders.ts';
 import type { Plan } from '../../src/core/pull-plan.ts';
 
 const TEAM = 'registry.team.example';
@@ -18,16 +18,17 @@ describe('a plan', () => {
 
     expect(plan).toEqual({
       identity,
-      needs: [{ need: needFor(identity, aRule(), TEAM), rule: aRule() }],
+      needs: [expect.objectContaining({ need: aNeed({ host: TEAM }) })],
       onNode: [],
       tokens: [],
+      inPod: {},
       leftOut: [],
     });
     expect(plan.needs[0]?.need.secretName).toBe(secretNameFor('checkout', 'team', '', TEAM));
   });
 
   test('of a pod without images is empty', () => {
-    expect(planOf(aPod([]))).toEqual({ identity, needs: [], onNode: [], tokens: [], leftOut: [] });
+    expect(planOf(aPod([]))).toEqual({ identity, needs: [], onNode: [], tokens: [], inPod: {}, leftOut: [] });
   });
 
   test('asks once for a host that several images name', () => {
@@ -39,7 +40,7 @@ describe('a plan', () => {
   });
 
   test('asks for image volumes and ephemeral containers too', () => {
-    const rules = [aRule({ hosts: ['*.team.example'], exchange: { kind: 'ecr' } })];
+    const rules = [aRule({ hosts: ['*.team.example'], exchange: { kind: 'pass-through' } })];
     const pod = aPod([], {
       volumes: [{ name: 'v', image: { reference: 'volumes.team.example/model' } }],
       ephemeralContainers: [{ name: 'e', image: 'debug.team.example/shell' }],
@@ -160,7 +161,7 @@ describe('left out, with the reason, is', () => {
 describe('a rule with subjects', () => {
   const rules = [
     aRule({ name: 'prod', subjects: [{ namespaceSelector: { matchLabels: { tier: 'prod' } } }] }),
-    aRule({ name: 'wide', hosts: ['*.team.example'], exchange: { kind: 'ecr' } }),
+    aRule({ name: 'wide', hosts: ['*.team.example'], exchange: { kind: 'pass-through' } }),
   ];
   const pod = aPod([`${TEAM}/app`]);
 
@@ -220,12 +221,63 @@ describe('delivery and token volume', () => {
   });
 });
 
-test('a need has a Secret name and a digest of its own for every principal', () => {
-  const one = needFor(identity, aRule(), TEAM, 'role-a');
-  const other = needFor(identity, aRule(), TEAM, 'role-b');
+describe('what the pod asks for its own containers', () => {
+  const rules = [aRule({ inPod: ['token', 'docker-config'] })];
+  const annotations = { 'keyless-pull.dev/mount': '*', 'keyless-pull.dev/docker-config': 'team:c0' };
 
-  expect(one.principal).toBe('role-a');
-  expect(one.secretName).not.toBe(other.secretName);
+  test('is in the plan, token and need included, though no image leads to the rule', () => {
+    const { needs, tokens, inPod, leftOut } = planOf(aPod(['gcr.io/crane'], {}, { annotations }), { rules });
+
+    expect(needs.map(({ need }) => need)).toEqual([aNeed({ host: TEAM })]);
+    expect(tokens.map(({ rule }) => rule)).toEqual(['team']);
+    expect(inPod).toEqual({
+      tokens: { rules: ['team'], containers: ['c0'] },
+      dockerConfig: { secretName: needs[0]?.need.secretName, containers: ['c0'] },
+    });
+    expect(leftOut.map(({ reason }) => reason)).toEqual(['no-rule']);
+  });
+
+  test('comes behind what its images need, also where a pod may have one credential alone', () => {
+    const other = aRule({ name: 'other', hosts: ['other.example'] });
+    const pod = aPod(['other.example/crane'], {}, { annotations });
+
+    expect(hostsOf(planOf(pod, { rules: [...rules, other] }))).toEqual(['other.example', TEAM]);
+    expect(hostsOf(planOf(pod, { rules: [...rules, other], needsPerPod: 1 }))).toEqual(['other.example']);
+  });
+
+  test('is nothing where the pod opted out, or is the mirror of a static one', () => {
+    const out = aPod([`${TEAM}/app`], {}, { annotations, labels: { 'keyless-pull.dev/inject': 'disabled' } });
+    const mirror = aPod(
+      [`${TEAM}/app`],
+      {},
+      { annotations: { ...annotations, 'kubernetes.io/config.mirror': 'x' } },
+    );
+
+    for (const pod of [out, mirror]) expect(planOf(pod, { rules })).toMatchObject({ needs: [], inPod: {} });
+  });
+
+  test('is told behind what was left out of the pull, and keeps nothing else from it', () => {
+    const pod = aPod([`${TEAM}/app`], {}, { annotations: { 'keyless-pull.dev/mount': 'ghost,' } });
+
+    expect(planOf(pod, { rules })).toMatchObject({
+      needs: [{ need: { host: TEAM } }],
+      tokens: [],
+      inPod: {},
+      leftOut: [{ reason: 'request-malformed', host: '', container: '' }],
+    });
+  });
+});
+
+test('a need has a Secret name and a digest of its own for every principal', () => {
+  const parameters = { robot: { from: 'annotation' } };
+  const rule = aRule({ exchange: { kind: 'quay' }, parameters });
+  const account = anAccount({}, { annotations: { 'keyless-pull.dev/robot': 'shop+one, shop+two' } });
+
+  const { needs } = planOf(aPod([`${TEAM}/app:1`]), { rules: [rule] }, account);
+
+  expect(needs.map(({ need }) => need.principal)).toEqual(['shop+one', 'shop+two']);
+  expect(new Set(needs.map(({ need }) => need.secretName)).size).toBe(2);
+  expect(new Set(needs.map(({ need }) => need.digest)).size).toBe(2);
 });
 
 test('every host of every pod is either needed, on the node, or left out with a reason, and never twice', () => {

@@ -1,7 +1,7 @@
 // Which pull secrets are static, who set them, what lets them pass, and the cure in the sentence.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Policy, findingsOf } from '../../src/core/pull-policy.ts';
+import { exemptionDaysLeft, findingsOf, Policy, staticPullSecretsMode } from '../../src/core/pull-policy.ts';
 import { aPod, aRule, anAccount, planOf, type Raw } from './builders.ts';
 import type { Finding, PolicyQuestion } from '../../src/core/pull-policy.ts';
 
@@ -329,5 +329,36 @@ describe('a policy', () => {
   test('wants a reason for every exemption', () => {
     expect(Policy.safeParse({ exemptions: [{ until: '2026-12-31' }] }).success).toBe(false);
     expect(Policy.safeParse({ exemptions: [{ until: '2026-12-31', reason: '' }] }).success).toBe(false);
+  });
+});
+
+describe('the mode of a namespace', () => {
+  test.for([
+    ['enforce', 'off', 'enforce'],
+    ['audit', 'enforce', 'audit'],
+    ['off', 'enforce', 'off'],
+    [undefined, 'off', 'off'],
+    [undefined, 'warn', 'warn'],
+    ['enforced', 'off', 'warn'],
+    ['', 'off', 'warn'],
+    ['enforced', 'enforce', 'enforce'],
+  ] as const)('labelled %s, with the default %s: %s', ([label, defaultMode, mode]) => {
+    const labels = label === undefined ? {} : { 'keyless-pull.dev/static-pull-secrets': label };
+
+    expect(staticPullSecretsMode(labels, defaultMode)).toBe(mode);
+  });
+});
+
+describe('days until the next exemption ends', () => {
+  const daysLeft = (...days: string[]) =>
+    exemptionDaysLeft(Policy.parse({ exemptions: days.map((until) => ({ until, reason: 'x' })) }), NOW);
+
+  test('are counted to the end of its last day, those that are over left out', () => {
+    expect(daysLeft('2026-11-20', '2026-12-31', '2026-11-21')).toBe(0.5);
+  });
+
+  test('are endless without any', () => {
+    expect(daysLeft()).toBe(Infinity);
+    expect(daysLeft('2026-11-20')).toBe(Infinity);
   });
 });
