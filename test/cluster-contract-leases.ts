@@ -53,6 +53,20 @@ export function describeLeasesAndEvents({ world, cluster, options, addAccount }:
       expect(await cluster().findLease(first.name, options())).toEqual(second);
     });
 
+    test.each([[['team-a', 'team-b']], [[]]])(
+      'a lease keeps where its holder may open gates: %j',
+      async (gatesIn) => {
+        const first = await cluster().createLease({ ...wish(), gatesIn }, options());
+        const found = await cluster().findLease(first.name, options());
+        const { gatesIn: _, ...everywhere } = first;
+
+        const second = await cluster().updateLease(everywhere, options());
+
+        expect(found?.gatesIn).toEqual(gatesIn);
+        expect(second).not.toHaveProperty('gatesIn');
+      },
+    );
+
     test('a lease is given back with an empty holder', async () => {
       const held = await cluster().createLease(wish(), options());
 
@@ -108,6 +122,13 @@ export function describeLeasesAndEvents({ world, cluster, options, addAccount }:
   describe('fences', () => {
     test('where all fences stand, none is missing', async () => {
       expect(await cluster().tryFences(options())).toEqual([]);
+    });
+
+    test('whoever has the shipped rights may open gates in every namespace', async () => {
+      const { namespace } = await addAccount();
+
+      expect(await cluster().mayOpenGates(undefined, options())).toBe(true);
+      expect(await cluster().mayOpenGates(namespace, options())).toBe(true);
     });
   });
 }

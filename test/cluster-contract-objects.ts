@@ -53,6 +53,7 @@ export function describeRecordsAndSecrets({
     refreshAt: now + 2_340_000,
     digest: '0123456789abcdef0123456789abcdef',
     tokenId: 'JTI=token-1',
+    tokenKeyId: 'key-1',
     secretUid: ANOTHER_UID,
   });
 
@@ -89,6 +90,18 @@ export function describeRecordsAndSecrets({
 
       expect(updated).toMatchObject({ name: record.name, uid: record.uid, status: statusAt(now) });
       expect(BigInt(updated.resourceVersion)).toBeGreaterThan(BigInt(record.resourceVersion));
+    });
+
+    test('a status says since when nobody uses the Secret', async () => {
+      const { record } = await addRecord();
+      const now = Math.floor(world().clock.now() / 1000) * 1000;
+      const unused = { ...statusAt(now), unusedSince: now - 3_600_000 };
+
+      const updated = await cluster().updateRecordStatus(record, unused, options());
+      const used = await cluster().updateRecordStatus(updated, statusAt(now), options());
+
+      expect(updated.status).toEqual(unused);
+      expect(used.status).toEqual(statusAt(now));
     });
 
     test('a status that says what stands in the way needs neither token nor times', async () => {

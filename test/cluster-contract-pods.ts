@@ -15,11 +15,68 @@ const RESTRICTED = {
   ],
 };
 
-export function describePods({ world, cluster, options, addAccount }: ContractTools): void {
+export function describePods({ world, cluster, options, addNamespace, addAccount }: ContractTools): void {
   async function addPod(otherGates: readonly string[] = []) {
     const { namespace, name: serviceAccount } = await addAccount();
     return await world().addPod(namespace, 'app', { serviceAccount, otherGates });
   }
+
+  describe('pods', () => {
+    test('of a namespace are all found, whatever they carry', async () => {
+      const pod = await addPod();
+      const { serviceAccount } = pod;
+      await world().addPod(pod.namespace, 'foreign', { serviceAccount, gated: false, managed: false });
+      await world().startPod(pod.namespace, 'foreign');
+
+      const found = await cluster().findPods(pod.namespace, options());
+
+      expect(found.map(({ name }) => name).toSorted()).toEqual(['app', 'foreign']);
+    });
+
+    test('that are gone, or of another life, are not evicted', async () => {
+      const pod = await addPod();
+      const another = { ...pod, uid: '00000000-0000-4000-8000-000000000000' };
+      await world().allowEvictions();
+
+      expect(await cluster().evictPod(another, options())).toBe('gone');
+      expect(await world().gatesOf(pod.namespace, pod.name)).toEqual([GATE]);
+      await world().deletePod(pod.namespace, pod.name);
+      expect(await cluster().evictPod(pod, options())).toBe('gone');
+    });
+
+    test('that are pending are evicted', async () => {
+      const pod = await addPod();
+      await world().allowEvictions();
+
+      expect(await cluster().evictPod(pod, options())).toBe('evicted');
+
+      await world().eventually('the pod is gone', async () =>
+        (await world().gatesOf(pod.namespace, pod.name)) === undefined ? true : undefined,
+      );
+    });
+
+    test('are not evicted where the namespace has not opted in', async () => {
+      const namespace = await addNamespace({ labels: {} });
+      const { name: serviceAccount } = await world().addAccount(namespace, 'builder');
+      const pod = await world().addPod(namespace, 'app', { serviceAccount });
+      await world().allowEvictions();
+
+      await problemOf(cluster().evictPod(pod, options()), 'namespace-refused');
+
+      expect(await world().gatesOf(namespace, 'app')).toBeDefined();
+    });
+
+    test('that a PodDisruptionBudget holds stay, and the answer comes at once', async () => {
+      const pod = await addPod();
+      await cluster().removeGate(pod, options());
+      await world().startPod(pod.namespace, pod.name);
+      await world().holdPods(pod.namespace);
+      await world().allowEvictions();
+
+      expect(await cluster().evictPod(pod, options())).toBe('held');
+      expect(await world().gatesOf(pod.namespace, pod.name)).toEqual([]);
+    });
+  });
 
   describe('gates', () => {
     test('our gate goes, the gates of others stay', async () => {

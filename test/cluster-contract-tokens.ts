@@ -1,5 +1,5 @@
 // The cluster contract: accounts and namespaces are found, tokens are minted for one need and nothing else.
-import { decodeJwt } from 'jose';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { describe, expect, test } from 'vitest';
 import type { TokenWish } from '../src/cluster/cluster.ts';
 import { secretManifest } from '../src/core/pull-secret.ts';
@@ -94,6 +94,16 @@ export function describeAccountsAndTokens({
 
       expect(first.tokenId).not.toBe('');
       expect(second.tokenId).not.toBe(first.tokenId);
+    });
+
+    test('a token says which key signed it, and the key set has that key', async () => {
+      const minted = await cluster().mintToken(await prepare(), options());
+
+      const published = await cluster().findSigningKeys(options());
+
+      expect(minted.keyId).toBe(decodeProtectedHeader(minted.token.reveal()).kid);
+      expect(minted.keyId).not.toBe('');
+      expect(published).toContain(minted.keyId);
     });
 
     test('an account that was recreated gets no token for its earlier life', async () => {

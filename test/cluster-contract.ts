@@ -51,6 +51,10 @@ export interface ContractWorld extends AsyncDisposable {
   /** Undefined if there is no such pod. */
   gatesOf(namespace: string, name: string): Promise<readonly string[] | undefined>;
   startPod(namespace: string, name: string): Promise<void>;
+  /** A PodDisruptionBudget that lets no pod of the namespace go. */
+  holdPods(namespace: string): Promise<void>;
+  /** Gives the worker the right that `heal: evict` needs. */
+  allowEvictions(): Promise<void>;
   deletePod(namespace: string, name: string): Promise<void>;
   addOpaqueSecret(namespace: string, name: string, data: Readonly<Record<string, string>>): Promise<void>;
   secret(namespace: string, name: string): Promise<SeenSecret | undefined>;

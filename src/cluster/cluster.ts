@@ -16,7 +16,9 @@ export type ClusterChange =
 /** What the watches have seen; reading it never leaves the process. */
 export interface ClusterView {
   namespace(name: string): NamespaceView | undefined;
+  namespaces(): Iterable<NamespaceView>;
   account(namespace: string, name: string): AccountView | undefined;
+  accounts(): Iterable<AccountView>;
   record(namespace: string, name: string): PullCredentialRecord | undefined;
   /** The records that name this account, of whatever uid. */
   recordsOf(namespace: string, account: string): readonly PullCredentialRecord[];
@@ -34,6 +36,8 @@ export interface MintedToken {
   readonly token: SecretText;
   /** `jti`, which the API server's audit log calls credential-id. */
   readonly tokenId: string;
+  /** `kid` of its header; empty where there is none, or one that no record has room for. */
+  readonly keyId: string;
   /** When the request was started. */
   readonly issuedAt: number;
   readonly expiresAt: number;
@@ -57,6 +61,8 @@ export interface Lease {
   readonly renewedAt: number;
   readonly transitions: number;
   readonly resourceVersion: string;
+  /** The namespaces in which its holder may open gates; absent: all of them. */
+  readonly gatesIn?: readonly string[];
 }
 
 export type EventReason =
@@ -66,6 +72,10 @@ export type EventReason =
   | 'CredentialExpired'
   | 'PodReleased'
   | 'PodReleasedLate'
+  | 'PodHealed'
+  | 'PodHeld'
+  | 'PodWithoutCredential'
+  | 'RuleUnknown'
   | 'SecretNotOurs'
   | 'StaticPullSecret';
 
@@ -85,6 +95,8 @@ export interface CallOptions {
   readonly signal: AbortSignal;
   /** Ahead of all calls that are not: releasing a pod comes before issuing for the next. */
   readonly urgent?: boolean;
+  /** Asked again right before the call is sent, which may be long after: behind others, or after a 429. @throws Problem */
+  readonly mayStill?: () => void;
 }
 
 export interface Cluster {
@@ -94,6 +106,11 @@ export interface Cluster {
   findNamespace(name: string, options: CallOptions): Promise<NamespaceView | undefined>;
   /** @throws Problem cluster-conflict: the account's uid is another; cluster-missing: account or Secret is gone */
   mintToken(wish: TokenWish, options: CallOptions): Promise<MintedToken>;
+  /**
+   * Ids of the keys that the API server publishes for its tokens now (`/openid/v1/jwks`); none where its answer is no key
+   * set. @throws Problem cluster-missing: it has no https issuer and publishes none; cluster-refused: we may not look
+   */
+  findSigningKeys(options: CallOptions): Promise<readonly string[]>;
   /** @throws Problem cluster-conflict: the name is taken */
   createRecord(need: Need, options: CallOptions): Promise<PullCredentialRecord>;
   /** @throws Problem cluster-conflict: the record has changed since `record` was read */
@@ -115,6 +132,10 @@ export interface Cluster {
   ): Promise<{ uid: string }>;
   /** Removes our gate alone. `gone`: the pod or its gate is no more; somebody was faster. */
   removeGate(pod: PodView, options: CallOptions): Promise<'removed' | 'gone'>;
+  /** A live look at all pods of a namespace: the watches do not know those that run and have lost our label. */
+  findPods(namespace: string, options: CallOptions): Promise<readonly PodView[]>;
+  /** Through the Eviction API. `held`: a PodDisruptionBudget says not now. `gone`: it, or this life of it, is no more. */
+  evictPod(pod: PodView, options: CallOptions): Promise<'evicted' | 'held' | 'gone'>;
   /** Best effort: an event that cannot be written is dropped. */
   emit(event: ClusterEvent): void;
   /** In our own namespace, by LIST. */
@@ -125,6 +146,11 @@ export interface Cluster {
    * @throws Problem cluster-conflict: somebody else wrote since `lease.resourceVersion`
    */
   updateLease(lease: Lease, options: CallOptions): Promise<Lease>;
-  /** Asks for what our fences forbid; resolves to the names of those that did not refuse. */
-  tryFences(options: CallOptions): Promise<readonly string[]>;
+  /**
+   * Asks for what our fences forbid; resolves to the names of those that did not refuse. `onNowhere` is told of each fence
+   * around a right that we have in no namespace: it stands around nothing, and cannot be tried.
+   */
+  tryFences(options: CallOptions & { onNowhere?(fence: string): void }): Promise<readonly string[]>;
+  /** Whether RBAC lets us take our gate off pods, in this namespace or (undefined) in every one. */
+  mayOpenGates(namespace: string | undefined, options: CallOptions): Promise<boolean>;
 }

@@ -2,15 +2,22 @@
 import { SecretText } from '../secret-text.ts';
 import { Problem, isProblem } from '../problem.ts';
 import { fieldsOf, instantOf, textOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
-import { recordManifest, statusManifest, viewRecord } from '../core/pull-credential-record.ts';
-import { API_GROUP, GATE, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../core/vocabulary.ts';
+import {
+  recordManifest,
+  statusManifest,
+  viewRecord,
+  type PullCredentialRecord,
+} from '../core/pull-credential-record.ts';
+import { API_GROUP, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../core/vocabulary.ts';
 import { createEventWriter } from './kube-events.ts';
 import { createLeaseCalls } from './kube-leases.ts';
+import { findSigningKeys, keyIdOf } from './kube-signing-keys.ts';
+import { createPodCalls } from './kube-pods.ts';
 import { tryFences } from './kube-fences.ts';
-import { findOne, pathTo, type KubeConnection } from './kube-connection.ts';
+import { findOne, pathTo, type KubeCall, type KubeConnection } from './kube-connection.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import type { Cluster } from './cluster.ts';
+import type { CallOptions, Cluster } from './cluster.ts';
 import type { KubeView } from './kube-view.ts';
 
 export interface KubeCallTools {
@@ -27,6 +34,14 @@ export interface KubeCallTools {
 export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
   const { connection, view, ownAudiences, clock } = tools;
   const records = (of: string) => pathTo`/apis/${API_GROUP}/v1alpha1/namespaces/${of}/${RECORD_PLURAL}`;
+
+  async function lookAtRecord(
+    { namespace: of, name }: PullCredentialRecord,
+    { signal }: CallOptions,
+  ): Promise<void> {
+    const found = await findOne(connection, records(of), name, signal, 'ordinary').catch(() => undefined);
+    if (found !== undefined) view.putRecord(viewRecord(found));
+  }
 
   return {
     async findAccount(of, name, { signal }) {
@@ -70,10 +85,13 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
       return {
         token: new SecretText(token),
         tokenId: typeof claims['jti'] === 'string' ? claims['jti'] : '',
+        keyId: keyIdOf(token),
         issuedAt,
         expiresAt: instantOf(status['expirationTimestamp']),
       };
     },
+
+    findSigningKeys: (options) => findSigningKeys(connection, options),
 
     async createRecord(need, options) {
       const path = records(need.identity.namespace);
@@ -85,7 +103,7 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
     },
 
     async updateRecordStatus(record, status, options) {
-      const answer = await connection.call({
+      const call: KubeCall = {
         ...options,
         method: 'PUT',
         path: `${records(record.namespace)}${pathTo`/${record.name}/status`}`,
@@ -101,6 +119,11 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
           spec: specOf(record),
           status: statusManifest(status),
         },
+      };
+      const answer = await connection.call(call).catch(async (error: unknown) => {
+        // Who tries again must not wait for a watch that is half open: it would mint a token for nothing.
+        if (isProblem(error, 'cluster-conflict')) await lookAtRecord(record, options);
+        throw error;
       });
       const updated = viewRecord(answer);
       view.putRecord(updated);
@@ -136,27 +159,11 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
       }
     },
 
-    async removeGate(pod, options) {
-      try {
-        await connection.call({
-          ...options,
-          method: 'PATCH',
-          path: pathTo`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`,
-          contentType: 'application/strategic-merge-patch+json',
-          body: { metadata: { uid: pod.uid }, spec: { schedulingGates: [{ name: GATE, $patch: 'delete' }] } },
-        });
-        return 'removed';
-      } catch (error) {
-        // 422 is another uid, or our fence on pods: a patch that finds no gate of ours changes nothing that it allows.
-        const isAnother = isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422');
-        if (isAnother || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
-        throw error;
-      }
-    },
-
     emit: createEventWriter(tools),
 
     ...createLeaseCalls(tools),
+
+    ...createPodCalls(tools),
 
     tryFences: (options) => tryFences(tools, options),
   };

@@ -1,13 +1,19 @@
 // The cluster over a real API server. Who and where comes from client-node's KubeConfig (contexts, exec plugins, token
 // files), and nothing else imports that library; every call goes through the one connection.
-import { KubeConfig } from '@kubernetes/client-node';
-import { errnoText, readText } from '../config.ts';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { errnoText, readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
+import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { KubeConfig } from './client-node.ts';
 import { claimsOf, createKubeCalls } from './kube-calls.ts';
-import { createKubeConnection, type KubeServer } from './kube-connection.ts';
+import { createCertificateStore } from './kube-certificates.ts';
+import { createKubeConnection } from './kube-connection.ts';
 import { createKubeView } from './kube-view.ts';
+import type { KubeServer } from './kube-standing.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
+import type { CertificateStore } from './certificate-store.ts';
 import type { Cluster } from './cluster.ts';
 
 export interface KubeChoice {
@@ -15,15 +21,19 @@ export interface KubeChoice {
   readonly context?: string;
   /** Our own namespace; absent: the pod's, or the context's. */
   readonly namespace?: string;
+  /** Somebody else to act as, where we may impersonate. */
+  readonly as?: string;
 }
 
-export interface KubeCluster extends Cluster, AsyncDisposable {
+export interface KubeCluster extends Cluster, CertificateStore, AsyncDisposable {
   readonly server: string;
   readonly namespace: string;
   /** True where a kubelet runs us: other replicas may stand behind the same Service. */
   readonly isInCluster: boolean;
   /** The audiences and the issuer of our own token: the API server's, which no rule may use. Empty without a token. */
   readonly ownAudiences: readonly string[];
+  /** Seconds since the API server was last heard, by watch. */
+  silences(): ReadonlyMap<string, number>;
   /** Runs the watches until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -53,7 +63,7 @@ export async function createKubeCluster(
     onRestart: tools.onWatchRestart,
   });
   const namespace = choice.namespace ?? server.namespace ?? DEFAULT_NAMESPACE;
-  const ownAudiences = audiencesOf(await server.authorization(false));
+  const ownAudiences = audiencesOf((await server.credentials(false)).authorization);
   const calls = createKubeCalls({
     connection,
     view,
@@ -64,17 +74,20 @@ export async function createKubeCluster(
   });
   return {
     ...calls,
+    ...createCertificateStore(connection, namespace),
     view,
     server: server.url,
     namespace,
     ownAudiences,
     isInCluster: ownNamespace() !== undefined,
+    silences: () => view.silences(),
     run: (signal) => view.run(signal),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
 }
 
-async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
+/** @throws Problem like `createKubeCluster` */
+export async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
   let config = loadKubeConfig(choice);
   const cluster = config.getCurrentCluster();
   if (!cluster)
@@ -85,27 +98,51 @@ async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
       `no kubeconfig with an https server was found, only ${cluster.server}: pass --kubeconfig, or run in a pod`,
     );
   }
-  const { ca, cert, key, rejectUnauthorized, servername } = await readCredentials(config);
-  const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(
-    ([, value]) => value !== undefined,
-  );
+  const { headers } = await readCredentials(config);
+  const { proxyUrl } = cluster;
+  if (proxyUrl && !/^https?:/.test(proxyUrl))
+    throw new Problem('config-invalid', 'the kubeconfig names a proxy that is no http or https one');
+  const user = choice.as ?? headers?.['Impersonate-User'];
   return {
     url: cluster.server,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? ownNamespace(),
-    tls: Object.fromEntries(tls),
-    async authorization(anew) {
+    ...(proxyUrl && { proxy: proxyUrl }),
+    ...(typeof user === 'string' && user !== '' && { impersonated: user }),
+    async credentials(anew) {
       // client-node remembers token files for a minute, and what a kubeconfig says for ever.
       if (anew) config = loadKubeConfig(choice);
-      const { headers, auth } = await readCredentials(config);
-      const bearer = headers?.['Authorization'];
-      if (typeof bearer === 'string') return bearer.trim();
-      return auth ? `Basic ${Buffer.from(auth).toString('base64')}` : undefined;
+      const { ca, cert, key, rejectUnauthorized, servername, ...told } = await readCredentials(config);
+      const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(
+        ([, value]) => value !== undefined,
+      );
+      const bearer = told.headers?.['Authorization'];
+      const basic = told.auth && `Basic ${Buffer.from(told.auth).toString('base64')}`;
+      return {
+        tls: Object.fromEntries(tls),
+        authorization: typeof bearer === 'string' ? bearer.trim() : basic,
+      };
     },
   };
 }
 
+/** client-node drops `tokenFile`, which kubectl reads, beside the kubeconfig, and prefers to a token. */
+class KubectlConfig extends KubeConfig {
+  override loadFromFile(file: string, options?: Parameters<KubeConfig['loadFromFile']>[1]): void {
+    super.loadFromFile(file, options);
+    const { users } = fieldsOf(parse(readText(file)));
+    this.users = this.users.map((user) => {
+      const raw = (Array.isArray(users) ? users : []).map(fieldsOf).find(({ name }) => name === user.name);
+      const path = textOf(fieldsOf(raw?.['user'])['tokenFile']);
+      if (path === '') return user;
+      const { token: _, ...others } = user;
+      const config = { tokenFile: resolve(dirname(file), path) };
+      return { ...others, authProvider: { name: 'tokenFile', config } };
+    });
+  }
+}
+
 function loadKubeConfig({ kubeconfig, context }: KubeChoice): KubeConfig {
-  const config = new KubeConfig();
+  const config = new KubectlConfig();
   if (kubeconfig !== undefined) readText(kubeconfig);
   try {
     if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);

@@ -1,11 +1,12 @@
 // Every byte to and from the API server: one shared pool, at most 16 calls in flight, 429 obeyed, foreign errors
 // translated once. Who we are comes from kube-cluster.ts.
-import { Agent, request as send, type Dispatcher } from 'undici';
+import { request as send, type Dispatcher } from 'undici';
 import { Problem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/pod-view.ts';
 import { readBody, splitLines } from './kube-body.ts';
 import { createCallGate, type CallPriority } from './call-gate.ts';
-import { statusProblem, transportProblem } from './kube-problem.ts';
+import { isCertificateFault, statusProblem, transportProblem } from './kube-problem.ts';
+import { createKubeStanding, type KubeServer, type Standing } from './kube-standing.ts';
 import type { Clock } from '../clock.ts';
 import type { CallOptions } from './cluster.ts';
 
@@ -16,8 +17,15 @@ export interface KubeCall extends CallOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** `application/json` when absent. */
+  readonly accept?: string;
   /** Wins over `urgent`. `vital` waits for no other call: the Lease, of which there is never more than one at a time. */
   readonly priority?: CallPriority | 'vital';
+  /**
+   * Sees a refusal's own words before they are dropped: to tell our fences' demands apart, never to show them. And the
+   * token with which a list that the API server has forgotten goes on.
+   */
+  readonly onRefused?: (message: string, continueToken: string) => void;
 }
 
 export interface KubeConnection extends AsyncDisposable {
@@ -28,26 +36,12 @@ export interface KubeConnection extends AsyncDisposable {
   lines(call: Pick<KubeCall, 'path' | 'query' | 'signal'>): AsyncIterable<string>;
 }
 
-/** Where the API server is and how we prove who we are. */
-export interface KubeServer {
-  readonly url: string;
-  /** Namespace of the current context. */
-  readonly namespace: string | undefined;
-  /** `ca`, `cert`, `key` and their kin, as node:tls takes them. */
-  readonly tls: Readonly<Record<string, unknown>>;
-  /**
-   * The Authorization header; undefined where a client certificate does it all. `anew`: the API server did not accept
-   * the last one, so nothing that was read before counts.
-   */
-  authorization(anew: boolean): Promise<string | undefined>;
-}
-
 /** ServiceAccounts share the priority level `workload-low`: 1,000 cold pods with unbounded calls were answered 973 times with 429, with 16 never. */
 const CALLS_IN_FLIGHT = 16;
 /** Watches have connections of their own beside the calls: five of them, and as many again while one replaces another. */
 const CONNECTIONS = CALLS_IN_FLIGHT + 10;
-/** How long an Authorization header may be reused: token files are replaced at 80 % of an hour. */
-const HEADERS_MS = 10_000;
+/** An API server answers a watch at once, if need be after a wait for its turn of 15 s; silence is a connection that is dead. */
+const WATCH_OPENS_MS = 20_000;
 
 /** A path below the API server with each variable part encoded. */
 export function pathTo(parts: TemplateStringsArray, ...names: string[]): string {
@@ -55,39 +49,38 @@ export function pathTo(parts: TemplateStringsArray, ...names: string[]): string 
 }
 
 export function createKubeConnection(server: KubeServer, clock: Clock): KubeConnection {
-  const agent = new Agent({
-    // Over HTTP/2 `connections` bounds nothing, and one lost connection would take all watches with it.
-    allowH2: false,
-    connections: CONNECTIONS,
-    bodyTimeout: 0,
-    headersTimeout: 60_000,
-    connect: { ...server.tls, timeout: 10_000 },
-  });
+  const standings = createKubeStanding(server, CONNECTIONS, clock);
   const gate = createCallGate(CALLS_IN_FLIGHT);
-  let header: { text: string | undefined; at: number } | undefined;
 
-  async function authorization(refused?: string): Promise<string | undefined> {
-    const isRefused = refused !== undefined && header?.text === refused;
-    if (!header || isRefused || clock.monotonic() - header.at >= HEADERS_MS) {
-      header = { text: await server.authorization(isRefused), at: clock.monotonic() };
-    }
-    return header.text;
+  /** A 401 does nothing, and neither does a handshake that failed: asking again is safe, if we stand otherwise by now. */
+  async function open(call: Omit<KubeCall, 'urgent'>): Promise<Dispatcher.ResponseData> {
+    const standing = await standings.current();
+    const answer = await ask(call, standing).catch((problem: Problem) => problem);
+    if (answer instanceof Problem ? !isCertificateFault(answer.cause) : answer.statusCode !== 401)
+      return accepted(answer);
+    const other = await standings.current(standing);
+    if (other === standing) return accepted(answer);
+    if (!(answer instanceof Problem)) await answer.body.dump();
+    return ask(call, other);
   }
 
-  /** A 401 does nothing, so that asking again is safe: once, if there is another credential by now. */
-  async function open(call: Omit<KubeCall, 'urgent'>): Promise<Dispatcher.ResponseData> {
-    const credential = await authorization();
-    const response = await ask(call, credential);
-    if (response.statusCode !== 401 || credential === undefined) return response;
-    const other = await authorization(credential);
-    if (other === credential) return response;
-    await response.body.dump();
-    return ask(call, other);
+  /** Bounds the beginning alone: a watch goes on for as long as its own signal lets it. */
+  async function openInTime(call: Omit<KubeCall, 'urgent'>): Promise<Dispatcher.ResponseData> {
+    const [late, opened] = [new AbortController(), new AbortController()];
+    clock.sleep(WATCH_OPENS_MS, opened.signal).then(
+      () => late.abort(),
+      () => undefined,
+    );
+    try {
+      return await open({ ...call, signal: AbortSignal.any([call.signal, late.signal]) });
+    } finally {
+      opened.abort();
+    }
   }
 
   async function ask(
     call: Omit<KubeCall, 'urgent'>,
-    credential: string | undefined,
+    { agent, authorization }: Standing,
   ): Promise<Dispatcher.ResponseData> {
     const url = new URL(server.url.replace(/\/$/, '') + call.path);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
@@ -97,9 +90,10 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
         dispatcher: agent,
         signal: call.signal,
         headers: {
-          accept: 'application/json',
+          accept: call.accept ?? 'application/json',
           'user-agent': 'keyless-pull',
-          ...(credential && { authorization: credential }),
+          ...(authorization && { authorization }),
+          ...(server.impersonated !== undefined && { 'impersonate-user': server.impersonated }),
           ...(call.body !== undefined && { 'content-type': call.contentType ?? 'application/json' }),
         },
         ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
@@ -112,9 +106,12 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
   async function attempt(call: KubeCall): Promise<unknown> {
     const priority = call.priority ?? (call.urgent ? 'urgent' : 'ordinary');
     using _place = priority === 'vital' ? undefined : await gate.enter(priority, call.signal);
+    call.mayStill?.();
     const response = await open(call);
     const body = await readBody(response, call.signal);
     if (response.statusCode < 300) return body;
+    const { message, metadata } = fieldsOf(body);
+    call.onRefused?.(textOf(message), textOf(fieldsOf(metadata)['continue']));
     throw statusProblem(response.statusCode, body, response.headers['retry-after'], call);
   }
 
@@ -138,7 +135,7 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
       }
     },
     async *lines({ path, query, signal }) {
-      const response = await open({ method: 'GET', path, signal, ...(query && { query }) });
+      const response = await openInTime({ method: 'GET', path, signal, ...(query && { query }) });
       if (response.statusCode >= 300) {
         throw statusProblem(
           response.statusCode,
@@ -153,8 +150,13 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
         throw transportProblem(cause, signal);
       }
     },
-    [Symbol.asyncDispose]: () => agent.destroy(),
+    [Symbol.asyncDispose]: () => standings[Symbol.asyncDispose](),
   };
+}
+
+function accepted(answer: Dispatcher.ResponseData | Problem): Dispatcher.ResponseData {
+  if (answer instanceof Problem) throw answer;
+  return answer;
 }
 
 /** The one object of that name, by LIST: no `get` right is needed. */

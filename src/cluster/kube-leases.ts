@@ -1,5 +1,6 @@
 // Leases in our own namespace: the sign of life of the working worker.
 import { fieldsOf, instantOf, textOf } from '../core/pod-view.ts';
+import { GATES_ANNOTATION } from '../core/vocabulary.ts';
 import { findOne, pathTo } from './kube-connection.ts';
 import type { Cluster, Lease } from './cluster.ts';
 import type { KubeCallTools } from './kube-calls.ts';
@@ -32,6 +33,7 @@ export function createLeaseCalls({
 function viewLease(raw: unknown): Lease {
   const metadata = fieldsOf(fieldsOf(raw)['metadata']);
   const spec = fieldsOf(fieldsOf(raw)['spec']);
+  const gatesIn = fieldsOf(metadata['annotations'])[GATES_ANNOTATION];
   return {
     name: textOf(metadata['name']),
     resourceVersion: textOf(metadata['resourceVersion']),
@@ -39,6 +41,7 @@ function viewLease(raw: unknown): Lease {
     durationSeconds: Number(spec['leaseDurationSeconds'] ?? 0),
     renewedAt: instantOf(spec['renewTime']),
     transitions: Number(spec['leaseTransitions'] ?? 0),
+    ...(typeof gatesIn === 'string' && { gatesIn: gatesIn.split(',').filter(Boolean) }),
   };
 }
 
@@ -47,7 +50,11 @@ function leaseManifest(lease: Lease): Record<string, unknown> {
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    metadata: { name: lease.name, ...(lease.resourceVersion && { resourceVersion: lease.resourceVersion }) },
+    metadata: {
+      name: lease.name,
+      ...(lease.resourceVersion && { resourceVersion: lease.resourceVersion }),
+      ...(lease.gatesIn && { annotations: { [GATES_ANNOTATION]: gatesText(lease.gatesIn) } }),
+    },
     spec: {
       holderIdentity: lease.holder,
       leaseDurationSeconds: lease.durationSeconds,
@@ -55,4 +62,12 @@ function leaseManifest(lease: Lease): Record<string, unknown> {
       leaseTransitions: lease.transitions,
     },
   };
+}
+
+/** Kubernetes lets an object have 256 KiB of annotations. In what is cut off pods are not held, and pull all the same. */
+const LONGEST_GATES = 200_000;
+
+function gatesText(namespaces: readonly string[]): string {
+  const text = namespaces.join(',');
+  return text.length <= LONGEST_GATES ? text : text.slice(0, text.lastIndexOf(',', LONGEST_GATES));
 }

@@ -15,6 +15,8 @@ import type { ClusterChange, ClusterView } from './cluster.ts';
 export interface KubeView extends ClusterView {
   /** What a write of ours answered. */
   putRecord(record: PullCredentialRecord): void;
+  /** Seconds since the API server was last heard, by watch. */
+  silences(): ReadonlyMap<string, number>;
   /** Runs all watches until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -30,7 +32,7 @@ export function createKubeView(
   const tell = (change: ClusterChange) => {
     for (const listener of listeners) listener(change);
   };
-  const byAccount = new Map<string, Set<string>>();
+  const byAccount = new Map<string, readonly string[]>();
 
   const namespaces = createWatch<NamespaceView>(
     { name: 'namespaces', path: '/api/v1/namespaces', view: viewNamespace, keyOf: ({ name }) => name },
@@ -82,10 +84,12 @@ export function createKubeView(
 
   return {
     namespace: (name) => namespaces.get(name),
+    namespaces: () => namespaces.values(),
     account: (namespace, name) => accounts.get(`${namespace}/${name}`),
+    accounts: () => accounts.values(),
     record: (namespace, name) => records.get(`${namespace}/${name}`),
     recordsOf: (namespace, account) =>
-      [...(byAccount.get(`${namespace}/${account}`) ?? [])].flatMap((key) => records.get(key) ?? []),
+      (byAccount.get(`${namespace}/${account}`) ?? []).flatMap((key) => records.get(key) ?? []),
     records: () => records.values(),
     *pods() {
       yield* pendingPods.values();
@@ -96,6 +100,7 @@ export function createKubeView(
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    silences: () => new Map(Object.entries(watches).map(([name, watch]) => [name, watch.silentMs() / 1000])),
     putRecord: (record) => records.put(record, record.resourceVersion),
     async run(signal) {
       await Promise.all(Object.values(watches).map((watch) => watch.run(signal)));
@@ -103,10 +108,11 @@ export function createKubeView(
   };
 }
 
-function index(map: Map<string, Set<string>>, owner: string, key: string, gone: boolean): void {
-  const keys = map.get(owner) ?? new Set();
-  if (gone) keys.delete(key);
-  else keys.add(key);
-  if (keys.size > 0) map.set(owner, keys);
+/** Lists, because most have one key, and ten thousand sets of one take a megabyte or two more. */
+function index(map: Map<string, readonly string[]>, owner: string, key: string, gone: boolean): void {
+  const known = map.get(owner) ?? [];
+  const others = known.filter((other) => other !== key);
+  const keys = gone ? others : known.includes(key) ? known : [...known, key];
+  if (keys.length > 0) map.set(owner, keys);
   else map.delete(owner);
 }

@@ -2,6 +2,8 @@
 // seconds and swallows the callback's errors.)
 import { Problem, isProblem } from '../problem.ts';
 import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { toVersion, versionOf } from './resource-version.ts';
+import { createWatchdog } from './watchdog.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { KubeConnection } from './kube-connection.ts';
@@ -21,6 +23,8 @@ export interface Watch<T> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
   isSynced(): boolean;
+  /** Since the API server was last heard: below about 60,000 while bookmarks come. */
+  silentMs(): number;
   /** Our own write's answer, so that we need not wait to see it come back; an older event never undoes it. */
   put(object: T, resourceVersion: string): void;
   /** Runs until the signal aborts. Never rejects. */
@@ -41,12 +45,16 @@ const SHORTEST_WATCH_SECONDS = 300;
 /** Bookmarks come once a minute: 90 s without a line is a connection that is half open. */
 const IDLE_MS = 90_000;
 const LONGEST_BACKOFF_MS = 2_000;
+/** So many failures in a row are worth a line in the log, and so is their end. */
+const LOUD_AFTER = 5;
 
 export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T>): Watch<T> {
   const { connection, clock, log } = tools;
   const objects = new Map<string, { object: T; version: bigint }>();
   let synced = false;
   let resumeAt = '';
+  let heardAt = clock.monotonic();
+  let failures = 0;
 
   function set(object: T, version: bigint): void {
     const key = resource.keyOf(object);
@@ -90,10 +98,20 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
     // Not before: a list that breaks off between two pages is no place to go on from.
     resumeAt = listedAt;
     synced = true;
+    heardAt = clock.monotonic();
+  }
+
+  /** A watch that ends within its first second is no success: it would be asked for again without a pause. */
+  function goesOn(startedAt: number): boolean {
+    if (clock.monotonic() - startedAt <= 1_000) return false;
+    if (failures >= LOUD_AFTER) log.info({ watch: resource.name }, 'watch goes on');
+    failures = 0;
+    return true;
   }
 
   /** Returns when the API server ends the watch. @throws Problem cluster-conflict when it has forgotten our place */
   async function follow(signal: AbortSignal): Promise<void> {
+    const startedAt = clock.monotonic();
     const timeoutSeconds = SHORTEST_WATCH_SECONDS * (1 + clock.random());
     const idle = new AbortController();
     using watchdog = createWatchdog(clock, IDLE_MS, () => idle.abort());
@@ -110,12 +128,15 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
     });
     for await (const line of lines) {
       watchdog.feed();
+      heardAt = clock.monotonic();
+      goesOn(startedAt);
       const { type, object } = fieldsOf(JSON.parse(line));
       if (type === 'ERROR') throw expired(object);
       resumeAt = textOf(fieldsOf(fieldsOf(object)['metadata'])['resourceVersion']) || resumeAt;
       if (type === 'ADDED' || type === 'MODIFIED') set(resource.view(object), versionOf(object));
       else if (type === 'DELETED') drop(resource.keyOf(resource.view(object)), versionOf(object));
     }
+    if (!goesOn(startedAt)) failures++;
   }
 
   return {
@@ -124,6 +145,7 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
       for (const { object } of objects.values()) yield object;
     },
     isSynced: () => synced,
+    silentMs: () => clock.monotonic() - heardAt,
     put(object, resourceVersion) {
       const version = toVersion(resourceVersion);
       // The watch is past this version already: what it does not know then is gone, and must not come back.
@@ -131,39 +153,26 @@ export function createWatch<T>(resource: WatchedResource<T>, tools: WatchTools<T
       set(object, version);
     },
     async run(signal) {
-      let failures = 0;
       while (!signal.aborted) {
+        let askedToWait = 0;
         try {
           if (resumeAt === '') await list(signal);
-          const startedAt = clock.monotonic();
           await follow(signal);
-          // A watch that ends at once is no success: it would be asked for again without a pause.
-          failures = clock.monotonic() - startedAt > 1_000 ? 0 : failures + 1;
         } catch (error) {
           if (signal.aborted) return;
-          // 410 as status or event: the place is forgotten, so everything is listed anew.
-          if (!isProblem(error, 'cluster-unreachable', 'deadline', 'cluster-throttled')) resumeAt = '';
+          if (!keepsPlace(error)) resumeAt = '';
+          if (isProblem(error)) askedToWait = error.details.retryAfterMs ?? 0;
           failures++;
           tools.onRestart(resource.name);
           log.debug({ watch: resource.name, error }, 'watch interrupted');
-          if (failures === 5) log.warn({ watch: resource.name, error }, 'watch keeps failing');
+          if (failures === LOUD_AFTER) log.warn({ watch: resource.name, error }, 'watch keeps failing');
         }
-        const backoff = Math.min(LONGEST_BACKOFF_MS, 100 * 2 ** Math.min(failures, 5));
-        await clock
-          .sleep(failures === 0 ? 0 : backoff * (0.5 + clock.random() / 2), signal)
-          .catch(() => undefined);
+        const backoff = failures === 0 ? 0 : Math.min(LONGEST_BACKOFF_MS, 100 * 2 ** Math.min(failures, 5));
+        const pause = askedToWait + backoff * (0.5 + clock.random() / 2);
+        await clock.sleep(pause, signal).catch(() => undefined);
       }
     },
   };
-}
-
-/** Kubernetes' resource versions are comparable integers (KEP-5504); what is none is taken as it comes. */
-function versionOf(raw: unknown): bigint {
-  return toVersion(textOf(fieldsOf(fieldsOf(raw)['metadata'])['resourceVersion']));
-}
-
-function toVersion(text: string): bigint {
-  return /^\d{1,20}$/.test(text) ? BigInt(text) : 0n;
 }
 
 function expired(status: unknown): Problem {
@@ -171,21 +180,12 @@ function expired(status: unknown): Problem {
   return new Problem('cluster-conflict', 'the API server ended the watch', { details: { upstream } });
 }
 
-function createWatchdog(clock: Clock, ms: number, bark: () => void): Disposable & { feed(): void } {
-  const stop = new AbortController();
-  let fedAt = clock.monotonic();
-  const wait = async () => {
-    while (!stop.signal.aborted) {
-      const left = fedAt + ms - clock.monotonic();
-      if (left <= 0) return bark();
-      await clock.sleep(left, stop.signal);
-    }
-  };
-  wait().catch(() => undefined);
-  return {
-    feed: () => {
-      fedAt = clock.monotonic();
-    },
-    [Symbol.dispose]: () => stop.abort(),
-  };
+/**
+ * False for a 410, as status or event, and for what cannot be read: then everything is listed anew. Who is not let in for
+ * a while, for an expired token or a right that is missing, goes on where he was.
+ */
+function keepsPlace(error: unknown): boolean {
+  if (isProblem(error, 'cluster-unreachable', 'deadline', 'cluster-throttled', 'file-unreadable'))
+    return true;
+  return isProblem(error, 'cluster-refused') && /^40[13]\b/.test(error.details.upstream ?? '');
 }

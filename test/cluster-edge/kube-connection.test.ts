@@ -1,11 +1,11 @@
 // The one connection to the API server, when it throttles, hangs, breaks off, refuses, or is not who it should be.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createKubeCalls } from '../../src/cluster/kube-calls.ts';
-import type { KubeConnection } from '../../src/cluster/kube-connection.ts';
+import type { KubeCall, KubeConnection } from '../../src/cluster/kube-connection.ts';
 import { createKubeView } from '../../src/cluster/kube-view.ts';
 import { secretManifest } from '../../src/core/pull-secret.ts';
 import { createLog, showError } from '../../src/log.ts';
-import type { Problem } from '../../src/problem.ts';
+import { Problem } from '../../src/problem.ts';
 import { SecretText } from '../../src/secret-text.ts';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { problemOf } from '../cluster-contract.ts';
@@ -25,7 +25,7 @@ afterEach(() => stub[Symbol.asyncDispose]());
 
 const get = (
   path: string,
-  more: { signal?: AbortSignal; urgent?: boolean; priority?: 'idle' | 'vital' } = {},
+  more: Partial<Pick<KubeCall, 'signal' | 'urgent' | 'priority' | 'mayStill'>> = {},
 ) => connection.call({ method: 'GET', path, signal: stub.clock.deadline(60_000), ...more });
 const paths = () => stub.requests.map(({ path }) => path);
 
@@ -149,6 +149,40 @@ describe('turns', () => {
     expect((await late).message).toContain('waited for its turn');
     await release();
     expect(paths()).not.toContain('/late');
+  });
+});
+
+describe('who may not write any more', () => {
+  const lost = () => {
+    throw new Problem('lease-lost', 'another worker leads');
+  };
+
+  test('does not, though his call was waiting for its turn before', async () => {
+    stub.handle = () => undefined;
+    const filling = Array.from({ length: CALLS_IN_FLIGHT }, (_, at) => get(`/filling-${at}`));
+    await until('all places are taken', () => stub.requests.length === CALLS_IN_FLIGHT);
+    let mayStill = () => undefined as void;
+    const late = problemOf(get('/late', { mayStill: () => mayStill() }), 'lease-lost');
+    await new Promise((resolve) => setImmediate(resolve));
+
+    mayStill = lost;
+    for (const request of stub.requests.slice(0, CALLS_IN_FLIGHT)) request.answer(200, {});
+
+    await Promise.all([late, ...filling]);
+    expect(paths()).not.toContain('/late');
+  });
+
+  test('does not, though the API server asked him to come again', async () => {
+    stub.handle = (request) => request.answer(429, {}, { 'retry-after': '4' });
+    let mayStill = () => undefined as void;
+    const late = problemOf(get('/late', { mayStill: () => mayStill() }), 'lease-lost');
+    await until('the first answer has come', () => stub.clock.waiting() > 1);
+
+    mayStill = lost;
+    await stub.clock.advance(8_000);
+
+    await late;
+    expect(paths()).toEqual(['/late']);
   });
 });
 
@@ -304,5 +338,43 @@ describe('what the API server says', () => {
     stub.handle = (request) => request.refuse(403, 'Forbidden', { message });
 
     await problemOf(get('/quota'), 'quota-exceeded');
+  });
+
+  test.each([
+    [
+      'secrets is forbidden: User "system:serviceaccount:keyless-pull:keyless-pull" cannot create resource "secrets" in API group "" in the namespace "team-a"',
+      'create secrets in namespace team-a',
+    ],
+    [
+      'serviceaccounts "builder" is forbidden: User "x" cannot create resource "serviceaccounts/token" in API group "" in the namespace "team-a": no, says another authorizer',
+      'create serviceaccounts/token in namespace team-a',
+    ],
+    [
+      'pullcredentials.keyless-pull.dev is forbidden: User "x" cannot list resource "pullcredentials" in API group "keyless-pull.dev" at the cluster scope',
+      'list pullcredentials in the whole cluster',
+    ],
+    [
+      'leases.coordination.k8s.io is forbidden: User "x" cannot list resource "leases" in API group "coordination.k8s.io" in the namespace "team-a"',
+      'list leases in namespace team-a',
+    ],
+  ])('a right that is missing is named: %s', async (message, right) => {
+    stub.handle = (request) => request.refuse(403, 'Forbidden', { message });
+
+    const problem = await problemOf(get('/right'), 'cluster-refused');
+
+    expect(problem.message).toBe(`GET /right: no right to ${right}`);
+    expect(problem.details).toEqual({ upstream: '403 Forbidden', missingRight: right });
+  });
+
+  test.each([
+    'pods "x" is forbidden: violates PodSecurity "restricted:latest"',
+    'admission webhook "x" denied the request: secrets is forbidden: User "x" cannot create resource "secrets" in API group "" in the namespace "team-a"',
+    `secrets "x" is forbidden: ValidatingAdmissionPolicy 'other' with binding 'other' denied request: secrets is forbidden: User "x" cannot create resource "secrets" in API group ""`,
+  ])('what admission says is no right that is missing: %s', async (message) => {
+    stub.handle = (request) => request.refuse(403, 'Forbidden', { message });
+
+    const problem = await problemOf(get('/right'), 'cluster-refused');
+
+    expect(problem.details.missingRight).toBeUndefined();
   });
 });

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { createKubeCluster, type KubeCluster } from '../../src/cluster/kube-cluster.ts';
 import { createLog } from '../../src/log.ts';
+import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { problemOf } from '../cluster-contract.ts';
-import { startStubApiServer, type StubApiServer } from './stub-api-server.ts';
+import { startStubApiServer, until, type StubApiServer, type StubWatch } from './stub-api-server.ts';
 
 let stub: StubApiServer;
 let clusters: KubeCluster[];
@@ -29,9 +30,10 @@ interface KubeconfigWish {
 /** A kubeconfig with the contexts `stub` (the current one) and `other`. */
 function writeKubeconfig(wish: KubeconfigWish = {}, name = 'kubeconfig'): string {
   const authority = Buffer.from(stub.certificateAuthority).toString('base64');
-  const trust = wish.certificateAuthority
-    ? { 'certificate-authority': wish.certificateAuthority }
-    : { 'certificate-authority-data': authority };
+  const trust =
+    wish.certificateAuthority !== undefined
+      ? { 'certificate-authority': wish.certificateAuthority }
+      : { 'certificate-authority-data': authority };
   const context = { cluster: 'stub', user: 'stub', ...(wish.namespace && { namespace: wish.namespace }) };
   return stub.write(
     name,
@@ -201,4 +203,176 @@ describe('credentials that change', () => {
 
     expect(problem.message).toBe(`cannot read ${path}: there is no such file`);
   });
+
+  describe('in a tokenFile, as kubectl reads it', () => {
+    test('beside the kubeconfig, before a token that is written there too', async () => {
+      stub.write('token', 'from-the-file\n');
+      accept('from-the-file');
+      const cluster = await open(writeKubeconfig({ user: { tokenFile: 'token', token: 'written-there' } }));
+
+      expect(await cluster.findNamespace('team-a', options())).toMatchObject({ name: 'team-a' });
+      expect(stub.requests).toHaveLength(1);
+    });
+
+    test('and again when what it held is refused', async () => {
+      const path = stub.write('token', 'first');
+      const cluster = await open(writeKubeconfig({ user: { tokenFile: path } }));
+      accept('first');
+      await cluster.findNamespace('team-a', options());
+
+      stub.write('token', 'second');
+      accept('second');
+
+      expect(await cluster.findNamespace('team-a', options())).toMatchObject({ name: 'team-a' });
+    });
+
+    test('and one that is not there is refused in a sentence', async () => {
+      const problem = await problemOf(
+        open(writeKubeconfig({ user: { tokenFile: 'no' } })),
+        'file-unreadable',
+      );
+
+      expect(problem.message).toContain('there is no such file');
+    });
+  });
+
+  test('a token file that is gone for a moment costs nothing while its token is accepted', async () => {
+    const path = stub.write('token', 'first');
+    const cluster = await open(writeKubeconfig({ user: { tokenFile: path } }));
+    accept('first');
+    await cluster.findNamespace('team-a', options());
+    rmSync(path);
+
+    await stub.clock.advance(11_000);
+
+    expect(await cluster.findNamespace('team-a', options())).toMatchObject({ name: 'team-a' });
+  });
+
+  test('a token that comes late is taken a second after the last look', async () => {
+    const tokenFile = stub.write('token', 'first');
+    const cluster = await open(writeKubeconfig({ user: { tokenFile } }));
+    accept('second');
+    await problemOf(cluster.findNamespace('team-a', options()), 'cluster-refused');
+    stub.write('token', 'second');
+
+    await problemOf(cluster.findNamespace('team-a', options()), 'cluster-refused');
+    await stub.clock.advance(1_000);
+
+    expect(await cluster.findNamespace('team-a', options())).toMatchObject({ name: 'team-a' });
+  });
+});
+
+describe('an authority that is replaced', () => {
+  const authorityFile = () => stub.write('ca.pem', stub.certificateAuthority);
+  const find = (cluster: KubeCluster) => cluster.findNamespace('team-a', options());
+
+  test('is followed as soon as its file is written, and what goes on over older connections goes on', async () => {
+    const cluster = await open(writeKubeconfig({ certificateAuthority: authorityFile() }));
+    const stop = new AbortController();
+    const watches: StubWatch[] = [];
+    stub.handle = (request) => {
+      if (request.query['watch']) watches.push(request.watch());
+      else request.answer(200, { metadata: { resourceVersion: '1' }, items: [] });
+    };
+    const running = cluster.run(stop.signal);
+    await until('the watches have begun', () => watches.length === 3, { clock: stub.clock });
+    const before = stub.requests.length;
+
+    await stub.replaceAuthority();
+    authorityFile();
+    // More at once than there are connections: some of them must be new.
+    await Promise.all(Array.from({ length: 4 }, () => find(cluster)));
+    const account = {
+      metadata: { namespace: 'team-a', name: 'builder', uid: 'uid-1', resourceVersion: '2' },
+    };
+    for (const watch of watches) watch.send('ADDED', account);
+    await until('the old watches are heard', () => cluster.view.account('team-a', 'builder') !== undefined);
+
+    expect(stub.requests).toHaveLength(before + 4);
+    expect(watches).toHaveLength(3);
+    stop.abort();
+    await running;
+  });
+
+  test('is followed in a kubeconfig that carries it', async () => {
+    const cluster = await open(writeKubeconfig());
+    accept('first');
+    await find(cluster);
+
+    await stub.replaceAuthority();
+    writeKubeconfig();
+    await Promise.all(Array.from({ length: 4 }, () => find(cluster)));
+
+    expect(stub.requests).toHaveLength(5);
+  });
+
+  test('is followed before the API server shows a certificate of it', async () => {
+    const old = authorityFile();
+    const cluster = await open(writeKubeconfig({ certificateAuthority: old }));
+    accept('first');
+    await find(cluster);
+    const before = stub.certificateAuthority;
+    await stub.replaceAuthority();
+    stub.write('ca.pem', `${before}\n${stub.certificateAuthority}`);
+
+    await stub.clock.advance(11_000);
+
+    expect(await find(cluster)).toMatchObject({ name: 'team-a' });
+  });
+
+  test('that our file does not have yet is named in a sentence, and followed a second after it has', async () => {
+    const cluster = await open(writeKubeconfig({ certificateAuthority: authorityFile() }));
+    accept('first');
+    await stub.replaceAuthority();
+
+    const problem = await problemOf(find(cluster), 'cluster-unreachable');
+    expect(problem.message).toMatch(/^the API server's certificate is not accepted/);
+    authorityFile();
+    await stub.clock.advance(1_000);
+
+    expect(await find(cluster)).toMatchObject({ name: 'team-a' });
+  });
+
+  test.each(['', '-----BEGIN CERTIFICATE-----\nMIIB'])(
+    'is not taken while its file is half written (%j)',
+    async (half) => {
+      const cluster = await open(writeKubeconfig({ certificateAuthority: authorityFile() }));
+      accept('first');
+      await find(cluster);
+      stub.write('ca.pem', half);
+
+      await stub.clock.advance(11_000);
+
+      expect(await find(cluster)).toMatchObject({ name: 'team-a' });
+    },
+  );
+
+  test('is not followed to whoever else answers at the address', async () => {
+    const cluster = await open(writeKubeconfig({ certificateAuthority: authorityFile() }));
+    await stub.replaceAuthority();
+
+    await problemOf(find(cluster), 'cluster-unreachable');
+
+    expect(stub.requests).toEqual([]);
+  });
+});
+
+test('a client certificate that was written anew is shown within ten seconds', async () => {
+  const people = await createCertificateAuthority('people');
+  const write = async (name: string) => {
+    const { certificate, key } = await people.issue([name]);
+    return {
+      'client-certificate': stub.write('me.pem', certificate),
+      'client-key': stub.write('me.key', key),
+    };
+  };
+  const cluster = await open(writeKubeconfig({ user: await write('first') }));
+  stub.handle = (request) => request.answer(200, { items: [] });
+  await cluster.findNamespace('team-a', options());
+
+  await write('second');
+  await stub.clock.advance(10_000);
+  await cluster.findNamespace('team-a', options());
+
+  expect(stub.requests.map(({ client }) => client)).toEqual(['first', 'second']);
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -16,6 +17,8 @@ export interface StubRequest {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly authorization: string | undefined;
+  /** Common name of the client's certificate; undefined without one. */
+  readonly client: string | undefined;
   readonly body: unknown;
   /** True once the client has broken off. */
   readonly isAborted: boolean;
@@ -37,6 +40,7 @@ export interface StubWatch {
 
 export interface StubApiServer extends AsyncDisposable {
   readonly url: string;
+  /** Of the certificate that new connections are shown. */
   readonly certificateAuthority: string;
   readonly folder: string;
   /** All requests so far, in order. */
@@ -46,6 +50,8 @@ export interface StubApiServer extends AsyncDisposable {
   readonly clock: HandClock;
   /** A connection as the product makes one; `tls` replaces the trust in this server's authority. */
   connect(tls?: Readonly<Record<string, unknown>>): KubeConnection;
+  /** From now on new connections are shown a certificate of another authority; those that are there go on. */
+  replaceAuthority(): Promise<void>;
   /** From now on nothing listens at the address. */
   close(): Promise<void>;
   /** Writes a file into a folder of the test's own and returns its path. */
@@ -54,12 +60,17 @@ export interface StubApiServer extends AsyncDisposable {
 
 export async function startStubApiServer(): Promise<StubApiServer> {
   const clock = createHandClock();
-  const authority = await createCertificateAuthority('stub API server');
-  const { certificate, key } = await authority.issue(['127.0.0.1', 'localhost']);
+  const prove = async () => {
+    const authority = await createCertificateAuthority('stub API server');
+    const { certificate, key } = await authority.issue(['127.0.0.1', 'localhost']);
+    return { authority, pair: { cert: certificate, key } };
+  };
+  let { authority, pair } = await prove();
   const folder = mkdtempSync(join(tmpdir(), 'keyless-pull-stub-'));
   const requests: StubRequest[] = [];
   const connections: KubeConnection[] = [];
-  const server = createServer({ cert: certificate, key }, (request, response) => {
+  const clients = { requestCert: true, rejectUnauthorized: false };
+  const server = createServer({ ...pair, ...clients }, (request, response) => {
     void read(request, response).then((stubRequest) => {
       requests.push(stubRequest);
       stub.handle(stubRequest);
@@ -70,19 +81,22 @@ export async function startStubApiServer(): Promise<StubApiServer> {
 
   const stub: StubApiServer = {
     url: `https://127.0.0.1:${port}`,
-    certificateAuthority: authority.certificate,
+    get certificateAuthority() {
+      return authority.certificate;
+    },
     folder,
     requests,
     handle: (request) => request.refuse(404, 'NotFound'),
     clock,
     connect(tls = { ca: authority.certificate }) {
-      const authorization = async () => 'Bearer stub';
-      const connection = createKubeConnection(
-        { url: stub.url, namespace: undefined, tls, authorization },
-        clock,
-      );
+      const credentials = async () => ({ tls, authorization: 'Bearer stub' });
+      const connection = createKubeConnection({ url: stub.url, namespace: undefined, credentials }, clock);
       connections.push(connection);
       return connection;
+    },
+    async replaceAuthority() {
+      ({ authority, pair } = await prove());
+      server.setSecureContext({ ...pair, ...clients });
     },
     async close() {
       server.closeAllConnections();
@@ -117,6 +131,7 @@ async function read(request: IncomingMessage, response: ServerResponse): Promise
     path: url.pathname,
     query: Object.fromEntries(url.searchParams),
     authorization: request.headers.authorization,
+    client: (request.socket as TLSSocket).getPeerCertificate().subject?.CN?.toString(),
     body: body === '' ? undefined : JSON.parse(body),
     get isAborted() {
       return isAborted;

@@ -314,3 +314,79 @@ test('a list that is older than our own write does not take it away', async () =
   expect(watch.get('team-a/ours')).toBeDefined();
   expect(told).toEqual(['ours seen']);
 });
+
+test('a watch that is answered 429 is asked for again after Retry-After, not before, and where it was', async () => {
+  onWatch = (request) =>
+    watches.length === 1
+      ? request.answer(429, { kind: 'Status' }, { 'retry-after': '7' })
+      : void open.push(request.watch());
+  start();
+  await until('the watch is asked for', () => watches.length === 1);
+  await until('the answer has come', () => restarts.length === 1);
+
+  await stub.clock.advance(6_900);
+  expect(watches).toHaveLength(1);
+  await stub.clock.advance(2_100);
+  await until('it is asked for again', () => watches.length === 2);
+
+  expect(watches[1]?.query['resourceVersion']).toBe('100');
+  expect(lists).toHaveLength(1);
+});
+
+test.each([401, 403])(
+  'who is answered %d for a while goes on where he was, without a new list',
+  async (status) => {
+    onWatch = (request) =>
+      watches.length <= 3 ? request.refuse(status, 'No') : void open.push(request.watch());
+
+    start();
+    await eventually('the watch begins', () => open.length === 1);
+    open[0]?.send('ADDED', account('a', '101'));
+    await eventually('the account is seen', () => told.length === 1);
+
+    expect(watches[3]?.query['resourceVersion']).toBe('100');
+    expect(lists).toHaveLength(1);
+  },
+);
+
+test('a watch that the API server does not even begin is given up after 20 seconds', async () => {
+  onWatch = (request) => {
+    if (watches.length > 1) open.push(request.watch());
+  };
+  start();
+  await until('the watch is asked for', () => watches.length === 1);
+
+  await stub.clock.advance(19_000);
+  expect({ restarts, watches: watches.length }).toEqual({ restarts: [], watches: 1 });
+  await stub.clock.advance(1_000);
+  await eventually('the watch begins', () => open.length === 1);
+
+  expect(watches[0]?.isAborted).toBe(true);
+  expect(lists).toHaveLength(1);
+});
+
+test('how long the API server has not been heard is known while the watch looks healthy', async () => {
+  start();
+  await eventually('the watch begins', () => open.length === 1);
+  open[0]?.send('BOOKMARK', bookmark('150'));
+  open[0]?.send('ADDED', account('a', '151'));
+  await until('the account is seen', () => told.length === 1);
+  expect(watch.silentMs()).toBe(0);
+
+  await stub.clock.advance(70_000);
+
+  expect(watch.silentMs()).toBe(70_000);
+  expect(restarts).toEqual([]);
+});
+
+test('watches are asked for 5 to 10 minutes, spread by chance', async () => {
+  onWatch = (request) => {
+    stub.clock.chance = watches.length === 1 ? 0 : 0.99;
+    request.watch().end();
+  };
+  stub.clock.chance = 0.5;
+  start();
+  await eventually('three watches have been asked for', () => watches.length === 3);
+
+  expect(watches.map(({ query }) => query['timeoutSeconds'])).toEqual(['450', '300', '597']);
+});
