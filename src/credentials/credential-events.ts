@@ -4,7 +4,7 @@ import type { Cluster, EventReason } from '../cluster/cluster.ts';
 import type { Log } from '../log.ts';
 import type { Need } from '../core/pull-credential.ts';
 import type { RecordStatus } from '../core/pull-credential-record.ts';
-import type { Attempt } from './keeper.ts';
+import type { Attempt } from './attempt.ts';
 
 export interface Teller {
   /** @param before the record's status when the attempt began */
@@ -89,6 +89,8 @@ function isOurOwnTrouble(problem: Problem): boolean {
     'cluster-throttled',
     'cluster-conflict',
     'deadline',
+    // Whoever ended the namespace or took the label away knows.
+    'namespace-refused',
   );
 }
 

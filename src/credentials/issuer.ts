@@ -3,8 +3,16 @@
 import { isProblem, Problem } from '../problem.ts';
 import { isRecordOf, type PullCredentialRecord } from '../core/pull-credential-record.ts';
 import { secretManifest } from '../core/pull-secret.ts';
-import { isUsable, refreshAt, type Credential, type Need } from '../core/pull-credential.ts';
+import {
+  isUsable,
+  keyOf,
+  refreshAt,
+  tokenSecondsOf,
+  type Credential,
+  type Need,
+} from '../core/pull-credential.ts';
 import { writeInsistently } from './insistent-write.ts';
+import { whileLeading } from './leader.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster, MintedToken } from '../cluster/cluster.ts';
@@ -42,18 +50,22 @@ interface Filled {
 
 export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAccount }: IssuerTools): Issuer {
   const { view } = cluster;
-  const options = () => {
-    if (!isLeading()) throw new Problem('lease-lost', 'another worker leads');
-    return { signal: clock.deadline(WRITE_MS) };
-  };
+  const options = () => whileLeading(isLeading, clock, WRITE_MS);
   const status = createStatusWriter({ cluster, clock, options });
   /** Needs whose record is on its way: sixteen of one account begin before the first record is there. */
   const creating = new Set<Need>();
+  const underWay = new Map<string, Promise<PullCredentialRecord>>();
 
   async function ensureRecord(need: Need): Promise<PullCredentialRecord> {
     const { namespace, account, uid } = need.identity;
     const known = view.record(namespace, need.secretName);
     if (known && isRecordOf(known, need)) return known;
+    if (known && known.account !== account) {
+      throw new Problem(
+        'secret-not-ours',
+        `Secret ${namespace}/${need.secretName} is that of ServiceAccount ${known.account}: give ${account} another name`,
+      );
+    }
     if (known)
       throw new Problem(
         'cluster-conflict',
@@ -94,12 +106,18 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
     record: PullCredentialRecord,
     secretUid: string,
   ): Promise<Filled> {
-    const { need, rule } = planned;
-    const token = await cluster.mintToken(
-      { need, audience: rule.audience, expirationSeconds: rule.token.expirationSeconds, secretUid },
-      options(),
-    );
-    const credential = await exchange({ signal: clock.deadline(ISSUE_MS), clock }, { ...token, planned });
+    const { need, rule, principal } = planned;
+    const signal = clock.deadline(ISSUE_MS);
+    const wish = { need, audience: principal.audience, expirationSeconds: tokenSecondsOf(rule), secretUid };
+    const attempt = async () => {
+      const token = await cluster.mintToken(wish, options());
+      return { token, credential: await exchange({ signal, clock }, { ...token, planned }) };
+    };
+    // What was called too old may have been; a second one, made just now, is a matter of clocks.
+    const { token, credential } = await attempt().catch((error: unknown) => {
+      if (!isProblem(error, 'exchange-stale')) throw error;
+      return attempt();
+    });
     if (!isUsable(credential.expiresAt, clock.now())) {
       throw new Problem(
         'credential-already-expired',
@@ -119,29 +137,47 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
     } catch (error) {
       // The Secret that the record speaks of is gone or has another uid: somebody deleted it by hand.
       if (!isProblem(error, 'cluster-missing', 'cluster-conflict')) throw error;
-      return fillSecret(planned, record, await ensureSecret(planned.need, record));
+      const another = await ensureSecret(planned.need, record);
+      return await fillSecret(planned, record, another).catch(async (failure: unknown) => {
+        // What the record calls good went with the Secret: nobody may be let go for it.
+        if (another !== known) await status.writeLost(record, another).catch(() => undefined);
+        throw failure;
+      });
     }
   }
 
-  return {
-    async issue(planned) {
-      const { need } = planned;
-      const record = await ensureRecord(need);
-      const { token, credential, secretUid } = await fillCurrentSecret(planned, record);
-      return await status.write(record, ({ status: before }) => ({
-        isReady: true,
-        reason: 'issued',
-        message: `credential for ${need.host} is good until ${new Date(credential.expiresAt).toISOString()}`,
-        changedAt: before?.isReady ? before.changedAt : clock.now(),
-        issuedAt: credential.issuedAt,
-        expiresAt: credential.expiresAt,
-        refreshAt: refreshAt(credential.issuedAt, credential.expiresAt, clock.random()),
-        digest: need.digest,
-        tokenId: token.tokenId,
-        secretUid,
-      }));
-    },
+  /** Who asks while the need is being issued gets that: a repair and a renewal may fall together. */
+  function issue(planned: PlannedNeed): Promise<PullCredentialRecord> {
+    const key = keyOf(planned.need);
+    const flying = underWay.get(key);
+    if (flying) return flying;
+    const started = issueNow(planned).finally(() => underWay.delete(key));
+    underWay.set(key, started);
+    return started;
+  }
 
+  async function issueNow(planned: PlannedNeed): Promise<PullCredentialRecord> {
+    const { need } = planned;
+    const record = await ensureRecord(need);
+    const { token, credential, secretUid } = await fillCurrentSecret(planned, record);
+    return await status.write(record, ({ status: before }) => ({
+      isReady: true,
+      reason: 'issued',
+      message: `credential for ${need.host} is good until ${new Date(credential.expiresAt).toISOString()}`,
+      changedAt: before?.isReady ? before.changedAt : clock.now(),
+      issuedAt: credential.issuedAt,
+      expiresAt: credential.expiresAt,
+      refreshAt: refreshAt(credential.issuedAt, credential.expiresAt, clock.random()),
+      digest: need.digest,
+      tokenId: token.tokenId,
+      tokenKeyId: token.keyId,
+      secretUid,
+      ...(before?.unusedSince && { unusedSince: before.unusedSince }),
+    }));
+  }
+
+  return {
+    issue,
     report: status.report,
 
     async empty(record, need) {

@@ -1,9 +1,10 @@
 // The one memory of credentials in the process: what is ready, what failed and until when it is left alone, and never
 // two attempts for one need at a time. The records are its only disk.
 import { LRUCache } from 'lru-cache';
-import { isProblem, Problem, problemCodes, type ProblemCode } from '../problem.ts';
+import { isProblem, Problem, type ProblemCode } from '../problem.ts';
 import { isReadyFor, isRecordOf } from '../core/pull-credential-record.ts';
 import { keyOf, type Need } from '../core/pull-credential.ts';
+import { failureAfter, isFinal, isTold, mayPass, type Attempt } from './attempt.ts';
 import type { Clock } from '../clock.ts';
 import type { ClusterView } from '../cluster/cluster.ts';
 import type { PlannedNeed } from '../core/pull-plan.ts';
@@ -28,18 +29,6 @@ export interface Keeper {
   forget(need: Need): void;
 }
 
-/** How the last attempt ended. */
-export type Attempt =
-  | { readonly kind: 'ready'; readonly isNew: boolean; readonly freshUntil: number }
-  | {
-      readonly kind: 'failed';
-      readonly problem: Problem;
-      readonly firstAt: number;
-      /** In a row and of this code; 0 while a Secret that is not ours may still be the last life's. */
-      readonly failures: number;
-      readonly freshUntil: number;
-    };
-
 export interface KeeperTools {
   readonly view: ClusterView;
   readonly clock: Clock;
@@ -49,18 +38,11 @@ export interface KeeperTools {
 
 /** 50,000 attempts of about 300 bytes are 15 MB: five times the accounts of the largest clusters. */
 const MOST_NEEDS = 50_000;
-/** For faults that pass: the API server away, a conflict. The worker's own second is the pace. */
-const SOON_MS = 1_000;
-const LONGEST_SOON_MS = 30_000;
-/** For what somebody must mend first: the registry says no, a right is missing. */
-const LATER_MS = 10_000;
-const LONGEST_LATER_MS = 600_000;
-/** So long a Secret of our name may be the last life's, that the garbage collector is about to take. */
-const LAST_LIFE_MS = 10_000;
-
 export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
   /** When the first of the attempts that have not succeeded yet began. */
   const begun = new Map<string, number>();
+  /** Needs are planned once and asked for many times a second. */
+  const keys = new WeakMap<Need, string>();
   const attempts = new LRUCache<string, Attempt, PlannedNeed>({
     max: MOST_NEEDS,
     // Else `begun` would grow without bound: needs that never succeed are as many as tenants like.
@@ -69,6 +51,14 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     ignoreFetchAbort: true,
     fetchMethod: (_key, before, { context }) => attempt(context, before),
   });
+
+  function keyFor(need: Need): string {
+    const known = keys.get(need);
+    if (known !== undefined) return known;
+    const key = keyOf(need);
+    keys.set(need, key);
+    return key;
+  }
 
   async function attempt(planned: PlannedNeed, before: Attempt | undefined): Promise<Attempt> {
     const { need } = planned;
@@ -83,8 +73,9 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       return { kind: 'ready', isNew: true, freshUntil: issued.status?.refreshAt ?? 0 };
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      const failure = failureAfter(before, error);
-      if (isFinal(failure)) await report(issuer, need, error);
+      const [now, chance] = [clock.now(), clock.random()];
+      const failure = failureAfter(error, { before, now, chance, recorded: record?.status?.reason });
+      if (isTold(failure, now)) await report(issuer, need, failure.problem);
       return failure;
     }
   }
@@ -94,31 +85,6 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     await write(need, problem).catch((error: unknown) => {
       if (!isProblem(error)) throw error;
     });
-  }
-
-  function failureAfter(before: Attempt | undefined, problem: Problem): Attempt & { kind: 'failed' } {
-    const now = clock.now();
-    const again = before?.kind === 'failed' && before.problem.code === problem.code;
-    const firstAt = again ? before.firstAt : now;
-    const isLastLife = problem.code === 'secret-not-ours' && now - firstAt < LAST_LIFE_MS;
-    const failures = isLastLife ? 0 : again ? before.failures + 1 : 1;
-    const soon = isLastLife || problemCodes[problem.code].retry === 'soon';
-    const [step, longest] = soon ? [SOON_MS, LONGEST_SOON_MS] : [LATER_MS, LONGEST_LATER_MS];
-    const grown = Math.min(longest, step * 2 ** Math.min(failures - 1, 10));
-    const wait = Math.max(
-      problem.details.retryAfterMs ?? 0,
-      soon && failures <= 3 ? step : grown * (0.5 + clock.random() / 2),
-    );
-    return { kind: 'failed', problem, firstAt, failures, freshUntil: now + wait };
-  }
-
-  const isPassing = (code: ProblemCode) => problemCodes[code]?.retry === 'soon';
-
-  /** True if trying again in a second would be no use: somebody must mend it, and the pod should not wait for that. */
-  function isFinal(failure: Attempt & { kind: 'failed' }): boolean {
-    const { code } = failure.problem;
-    if (code === 'secret-not-ours') return clock.now() - failure.firstAt >= LAST_LIFE_MS;
-    return problemCodes[code].retry !== 'soon' || code === 'exchange-unreachable';
   }
 
   function isFresh(known: Attempt | undefined, need: Need): boolean {
@@ -135,19 +101,19 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       const now = clock.now();
       if (record?.status && isReadyFor(record, need, now))
         return { kind: 'ready', expiresAt: record.status.expiresAt };
-      const known = attempts.peek(keyOf(need));
+      const known = attempts.peek(keyFor(need));
       const failure = known?.kind === 'failed' ? known : undefined;
-      if (failure && isFinal(failure) && failure.problem.code !== 'exchange-unreachable')
+      if (failure && isFinal(failure, now))
         return { kind: 'refused', code: failure.problem.code, message: failure.problem.message };
       // A fault that passes does not undo a refusal before it: no Secret became ours because the API server stumbled.
       const status = record && isRecordOf(record, need) ? record.status : undefined;
-      if (!status || status.isReady || status.reason === 'issued' || isPassing(status.reason))
+      if (!status || status.isReady || status.reason === 'issued' || mayPass(status.reason))
         return { kind: 'pending', ...(failure && { problem: failure.problem }) };
       return { kind: 'refused', code: status.reason, message: status.message };
     },
 
     async obtain(planned) {
-      const key = keyOf(planned.need);
+      const key = keyFor(planned.need);
       const known = attempts.peek(key);
       if (known && isFresh(known, planned.need)) return known;
       if (!begun.has(key)) begun.set(key, clock.now());
@@ -159,15 +125,15 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
     },
 
     dueAt(need) {
-      const known = attempts.peek(keyOf(need));
+      const known = attempts.peek(keyFor(need));
       return known && isFresh(known, need) ? known.freshUntil : 0;
     },
 
-    begunAt: (need) => begun.get(keyOf(need)),
+    begunAt: (need) => begun.get(keyFor(need)),
 
     forget(need) {
-      attempts.delete(keyOf(need));
-      begun.delete(keyOf(need));
+      attempts.delete(keyFor(need));
+      begun.delete(keyFor(need));
     },
   };
 }

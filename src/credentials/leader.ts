@@ -1,19 +1,17 @@
-// Which worker works: one Lease, taken and renewed by compare-and-swap alone. And the sign of life that the webhook reads.
-import { isProblem } from '../problem.ts';
+// Which worker works: one Lease, taken and renewed by compare-and-swap alone.
+import { isProblem, Problem } from '../problem.ts';
 import { LEASE_NAME } from '../core/vocabulary.ts';
 import type { Clock } from '../clock.ts';
-import type { Cluster, Lease } from '../cluster/cluster.ts';
+import type { CallOptions, Cluster, Lease } from '../cluster/cluster.ts';
 import type { Log } from '../log.ts';
 
-/** A dead worker's pods wait this long, and up to one look more, for the next one. */
+/** A dead worker's pods wait this long, counted from the first look that saw its last renewal, for the next one. */
 export const LEASE_SECONDS = 6;
 const RENEW_MS = 2_000;
-/** Who waits for the Lease looks more often than its holder renews it. */
-const FOLLOW_MS = 500;
+/** Who waits for the Lease counts from the look that saw it renewed: what is seen late is taken over late. */
+const FOLLOW_MS = 250;
 /** We stop a second before others may start: a write that is on its way must not meet theirs. */
 const LEADING_MS = LEASE_SECONDS * 1000 - 1_000;
-/** Webhooks gate pods only while the Lease was renewed this recently: a dead worker must not stop the cluster. */
-const ALIVE_MS = 10_000;
 /** Two attempts must fit between the first renewal that fails and the end of leading. */
 const CALL_MS = 1_500;
 const RETRY_MS = 200;
@@ -31,10 +29,13 @@ export interface LeaderTools {
   readonly log: Log;
   /** Unique among replicas and restarts. */
   readonly identity: string;
+  /** Where we may open gates, for the Lease to say; undefined or absent: everywhere. */
+  gatesIn?(): readonly string[] | undefined;
   onChange?(leading: boolean): void;
 }
 
-export function createLeader({ cluster, clock, log, identity, onChange }: LeaderTools): Leader {
+export function createLeader(tools: LeaderTools): Leader {
+  const { cluster, clock, log, identity, onChange } = tools;
   /** Our Lease as the last answer gave it, and when the request behind that answer was started, on both clocks. */
   let held: { lease: Lease; startedAt: number; startedAtWall: number } | undefined;
   /** What another's Lease last looked like, and since when it has not changed, by our own clock: theirs may be wrong. */
@@ -50,53 +51,64 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
   async function take(write: () => Promise<Lease>): Promise<void> {
     const startedAt = clock.monotonic();
     const startedAtWall = clock.now();
-    try {
-      held = { lease: await write(), startedAt, startedAtWall };
-      other = undefined;
-    } catch (error) {
-      if (isProblem(error, 'cluster-conflict', 'cluster-missing')) held = undefined;
-      throw error;
-    }
+    const lease = await write();
+    // What had run out meanwhile is told, also where nobody else has used it.
+    announce();
+    held = { lease, startedAt, startedAtWall };
+    other = undefined;
+  }
+
+  /** Milliseconds until the other's Lease counts as abandoned, if it is not renewed; below 0 afterwards. */
+  function untilFree(): number {
+    if (!other) return FOLLOW_MS;
+    const { lease, since } = other;
+    return since + Math.max(lease.durationSeconds, LEASE_SECONDS) * 1000 - clock.monotonic();
   }
 
   /** Not ended by shutdown: who does not know whether its last write was done cannot release the Lease. */
   async function campaign(): Promise<void> {
-    const options = { signal: clock.deadline(CALL_MS) };
+    // Each call has its own: where answers are late, three in the time of one would never come to an end.
+    const options = () => ({ signal: clock.deadline(CALL_MS) });
+    const gatesIn = tools.gatesIn?.();
     const wish = {
       name: LEASE_NAME,
       holder: identity,
       durationSeconds: LEASE_SECONDS,
       renewedAt: clock.now(),
+      ...(gatesIn && { gatesIn }),
     };
     if (held) {
       const { transitions, resourceVersion } = held.lease;
       try {
-        return await take(() => cluster.updateLease({ ...wish, transitions, resourceVersion }, options));
+        return await take(() => cluster.updateLease({ ...wish, transitions, resourceVersion }, options()));
       } catch (error) {
         // Somebody wrote meanwhile: another worker, or we ourselves by an update whose answer never came.
         if (!isProblem(error, 'cluster-conflict', 'cluster-missing')) throw error;
       }
     }
-    const found = await cluster.findLease(LEASE_NAME, options);
+    const found = await cluster.findLease(LEASE_NAME, options());
+    // Until then the Lease is still ours: nobody who keeps the rules takes it before it has run out.
+    if (found?.holder !== identity) held = undefined;
     if (!found)
-      return take(() => cluster.createLease({ ...wish, transitions: 0, resourceVersion: '' }, options));
+      return take(() => cluster.createLease({ ...wish, transitions: 0, resourceVersion: '' }, options()));
     if (found.resourceVersion !== other?.lease.resourceVersion)
       other = { lease: found, since: clock.monotonic() };
     const isOurs = found.holder === identity;
-    const age = clock.monotonic() - other.since;
-    const isFree =
-      isOurs || found.holder === '' || age >= Math.max(found.durationSeconds, LEASE_SECONDS) * 1000;
+    const isFree = isOurs || found.holder === '' || untilFree() <= 0;
     if (!isFree) return;
     const { transitions, resourceVersion } = found;
     return take(() =>
-      cluster.updateLease({ ...wish, transitions: transitions + (isOurs ? 0 : 1), resourceVersion }, options),
+      cluster.updateLease(
+        { ...wish, transitions: transitions + (isOurs ? 0 : 1), resourceVersion },
+        options(),
+      ),
     );
   }
 
   function announce(): void {
     if (announced === isLeading()) return;
     announced = !announced;
-    log.info({ identity }, announced ? 'leading' : 'no longer leading');
+    log.info({ holder: identity }, announced ? 'leading' : 'no longer leading');
     onChange?.(announced);
   }
 
@@ -122,7 +134,8 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
           },
         );
         announce();
-        await clock.sleep(!succeeded ? RETRY_MS : held ? RENEW_MS : FOLLOW_MS, signal).catch(() => undefined);
+        const pause = held ? RENEW_MS : Math.max(0, Math.min(FOLLOW_MS, untilFree()));
+        await clock.sleep(succeeded ? pause : RETRY_MS, signal).catch(() => undefined);
       }
       await release();
       announce();
@@ -130,41 +143,18 @@ export function createLeader({ cluster, clock, log, identity, onChange }: Leader
   };
 }
 
-export interface SignOfLife {
-  /** True if the worker's Lease was seen to be renewed in the last 10 s; looked up in the background, never here. */
-  isWorkerAlive(): boolean;
-  run(signal: AbortSignal): Promise<void>;
-}
-
-export function createSignOfLife({
-  cluster,
-  clock,
-  log,
-}: Pick<LeaderTools, 'cluster' | 'clock' | 'log'>): SignOfLife {
-  let seen: { lease: Lease; renewedAt: number } | undefined;
-
-  function remember(lease: Lease | undefined): void {
-    if (!lease) {
-      seen = undefined;
-    } else if (!seen) {
-      // The first look has nothing to compare with but the Lease's own wall clock.
-      seen = { lease, renewedAt: clock.monotonic() - Math.abs(clock.now() - lease.renewedAt) };
-    } else if (seen.lease.renewedAt !== lease.renewedAt) {
-      seen = { lease, renewedAt: clock.monotonic() };
-    }
-  }
-
-  return {
-    isWorkerAlive: () => seen !== undefined && clock.monotonic() - seen.renewedAt <= ALIVE_MS,
-    async run(signal) {
-      while (!signal.aborted) {
-        try {
-          remember(await cluster.findLease(LEASE_NAME, { signal: clock.deadline(CALL_MS, signal) }));
-        } catch (error) {
-          if (!signal.aborted) log.debug({ error }, 'lease not found out');
-        }
-        await clock.sleep(RENEW_MS, signal).catch(() => undefined);
-      }
-    },
+/**
+ * For one write of at most `ms`: refused to who does not lead, now and when its turn comes. @throws Problem lease-lost
+ *
+ * What was sent before the Lease was lost can still arrive after its successor's: a PUT of a Secret. Its credential was good
+ * when it was made, and so still is, but it ends before the record of the successor says so: by less than an exchange (60 s)
+ * and its write (60 s of attempts, the last of 30 s) take. Renewal leaves 270 s of every life of ten minutes or more, so that
+ * the record is due, and the Secret written anew, before that end. A status that arrives late meets a conflict.
+ */
+export function whileLeading(isLeading: () => boolean, clock: Clock, ms: number): CallOptions {
+  const mayStill = () => {
+    if (!isLeading()) throw new Problem('lease-lost', 'another worker leads');
   };
+  mayStill();
+  return { signal: clock.deadline(ms), mayStill };
 }

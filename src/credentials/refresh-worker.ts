@@ -1,13 +1,18 @@
-// The worker's loop: what is due is obtained, sixteen at once; what is dead and cannot be renewed is emptied.
+// The worker's loop: what is due is obtained, sixteen at once, namespaces in turn and as often as endpoints are asked; what
+// is dead and cannot be renewed is emptied.
 import { isProblem } from '../problem.ts';
 import { injectionOf } from '../core/pod-view.ts';
 import { createTeller } from './credential-events.ts';
-import { createDueNeeds, recordedNeedOf, recordNameOf } from './due-needs.ts';
+import { createDueNeeds } from './due-needs.ts';
+import { recordedNeedOf, recordNameOf } from './recorded-need.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster, ClusterChange } from '../cluster/cluster.ts';
+import type { Attempt } from './attempt.ts';
+import type { EndpointLimits } from './endpoint-limits.ts';
 import type { Issuer } from './issuer.ts';
 import type { Keeper } from './keeper.ts';
 import type { Log } from '../log.ts';
+import type { Need } from '../core/pull-credential.ts';
 import type { PlannedNeed } from '../core/pull-plan.ts';
 import type { PodGate } from './pod-gate.ts';
 import type { RegistryRule } from '../core/registry-rule.ts';
@@ -15,6 +20,8 @@ import type { RegistryRule } from '../core/registry-rule.ts';
 export interface RefreshWorker {
   /** Runs until the signal aborts and all that is under way has ended. */
   run(signal: AbortSignal): Promise<void>;
+  /** Who has just become the leader does not wait for the next look. */
+  wake(): void;
 }
 
 export interface RefreshWorkerTools {
@@ -22,6 +29,7 @@ export interface RefreshWorkerTools {
   readonly keeper: Keeper;
   readonly issuer: Issuer;
   readonly podGate: PodGate;
+  readonly limits: EndpointLimits;
   readonly clock: Clock;
   readonly log: Log;
   rules(): readonly RegistryRule[];
@@ -30,6 +38,12 @@ export interface RefreshWorkerTools {
 
 /** As many needs at once as calls: more would only wait for one another, and a killed worker leaves no more half done. */
 const AT_ONCE = 16;
+/** Who waits longer waits for an answer from outside, and takes nobody's place: a service that hangs is not everybody's. */
+const HANGS_MS = 1_000;
+/** With all that hang. */
+const MOST_UNDER_WAY = 4 * AT_ONCE;
+/** Namespaces whose last turn is remembered, of 100 bytes each. */
+const MOST_SERVED = 10_000;
 const LOOK_MS = 1_000;
 /** Changes come in bursts; one look serves them all, and looking at a thousand pods more often only costs. */
 const GATHER_MS = 50;
@@ -38,26 +52,44 @@ const REST_MS = 10_000;
 
 type Work = 'obtain' | 'empty';
 
+interface Running {
+  readonly namespace: string;
+  /** By the monotonic clock. */
+  readonly since: number;
+  readonly mayHang: boolean;
+  readonly done: Promise<void>;
+}
+
 export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
-  const { cluster, keeper, issuer, podGate, clock, log, isLeading } = tools;
+  const { cluster, keeper, issuer, podGate, limits, clock, log, isLeading } = tools;
   const teller = createTeller(tools);
   const dueNeeds = createDueNeeds({ ...tools, view: cluster.view });
   /** By record, so that nobody empties what is being filled. */
-  const underWay = new Map<string, Promise<void>>();
+  const underWay = new Map<string, Running>();
   /** Per kind of work and record: a need that cannot be obtained is emptied all the same. */
   const resting = new Map<string, number>();
+  /** By namespace, in the order of their last turns. */
+  const served = new Map<string, number>();
+  let turn = 0;
   let wake = new AbortController();
 
   function onChange(change: ClusterChange): void {
     podGate.onChange(change);
-    if (change.kind === 'record') dueNeeds.onRecord(change.object, change.gone);
+    dueNeeds.onChange(change);
     wake.abort();
   }
 
-  const rests = (kind: Work, name: string) => resting.has(`${kind} ${name}`);
+  const rests = (kind: Work, name: string) => resting.size > 0 && resting.has(`${kind} ${name}`);
 
-  function start(kind: Work, name: string, work: () => Promise<void>): void {
-    const running = work()
+  function hasPlace(): boolean {
+    const hangsSince = clock.monotonic() - HANGS_MS;
+    const busy = [...underWay.values()].filter(({ mayHang, since }) => !mayHang || since > hangsSince);
+    return busy.length < AT_ONCE && underWay.size < MOST_UNDER_WAY;
+  }
+
+  function start(kind: Work, need: Need, mayHang: boolean, work: () => Promise<void>): void {
+    const name = recordNameOf(need);
+    const done = work()
       .catch((error: unknown) => {
         log[isProblem(error) ? 'debug' : 'error']({ error }, 'work on a need failed');
         resting.set(`${kind} ${name}`, clock.now() + REST_MS);
@@ -66,60 +98,103 @@ export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
         underWay.delete(name);
         wake.abort();
       });
-    underWay.set(name, running);
+    underWay.set(name, { namespace: need.identity.namespace, since: clock.monotonic(), mayHang, done });
   }
 
   async function obtain(planned: PlannedNeed): Promise<void> {
     const { namespace } = planned.need.identity;
     const before = cluster.view.record(namespace, planned.need.secretName)?.status;
-    const attempt = await keeper.obtain(planned);
+    let attempt: Attempt | undefined;
+    try {
+      attempt = await keeper.obtain(planned);
+    } finally {
+      limits.ended(planned, attempt);
+    }
     teller.attempted(planned.need, before, attempt);
   }
 
   /** A dead credential is emptied even where its rule is gone; only a namespace that no longer lets us is left alone. */
   function emptyExpired(): void {
     const now = clock.now();
-    for (const record of cluster.view.records()) {
+    for (const record of dueNeeds.expired()) {
       const { status } = record;
-      if (underWay.size >= AT_ONCE) return;
-      if (!status?.expiresAt || now < status.expiresAt || record.isDeleting) continue;
+      if (!hasPlace()) return;
+      if (!status || record.isDeleting) continue;
       const need = recordedNeedOf(record);
       const name = recordNameOf(need);
       if (underWay.has(name) || rests('empty', name)) continue;
       if (injectionOf(cluster.view.namespace(record.namespace)) === 'off') continue;
       const planned = dueNeeds.plannedFor(need);
+      const isDown = planned !== undefined && limits.isDown(planned);
       // After a suspend everything is dead at once: what can be renewed is renewed, and emptied only if that fails.
-      if (planned && !rests('obtain', name) && dueNeeds.dueAt(planned.need) <= now) continue;
-      start('empty', name, async () => {
+      if (planned && !isDown && !rests('obtain', name) && dueNeeds.dueAt(planned.need) <= now) continue;
+      start('empty', need, false, async () => {
         await issuer.empty(record, need);
-        teller.expired(need, status.reason);
+        // Whoever only waited for the others' probes has nothing in its record.
+        teller.expired(need, isDown && status.reason === 'issued' ? 'exchange-unreachable' : status.reason);
       });
     }
   }
 
-  function look(): void {
-    if (!isLeading() || cluster.view.unsynced().length > 0) return;
-    for (const [work, until] of resting) if (until <= clock.now()) resting.delete(work);
-    emptyExpired();
-    for (const planned of dueNeeds.list()) {
-      const name = recordNameOf(planned.need);
-      if (underWay.size >= AT_ONCE) return;
-      if (!underWay.has(name) && !rests('obtain', name)) start('obtain', name, () => obtain(planned));
+  function beginFirstThatMay(best: PlannedNeed[]): boolean {
+    for (let planned = best.pop(); planned; planned = best.pop()) {
+      if (!limits.mayBegin(planned)) continue;
+      const { need, rule } = planned;
+      const name = recordNameOf(need);
+      if (underWay.has(name) || rests('obtain', name) || dueNeeds.dueAt(need) > clock.now()) continue;
+      if (!limits.begin(planned)) continue;
+      start('obtain', need, rule.family.endpoints.length > 0, obtain.bind(undefined, planned));
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * Namespaces take turns, the one with the least under way first: thousands of needs of one never stand before another's.
+   * @param due best first
+   */
+  function beginInTurns(due: readonly PlannedNeed[]): void {
+    const byNamespace = Map.groupBy(due.toReversed(), ({ need }) => need.identity.namespace);
+    const inFlight = new Map<string, number>();
+    for (const { namespace } of underWay.values())
+      inFlight.set(namespace, (inFlight.get(namespace) ?? 0) + 1);
+    const levels: string[][] = Array.from({ length: AT_ONCE + 1 }, () => []);
+    for (const namespace of byNamespace.keys()) levels[inFlight.get(namespace) ?? 0]?.push(namespace);
+    for (const [level, namespaces] of levels.slice(0, AT_ONCE).entries()) {
+      const lastTurn = (namespace: string) => served.get(namespace) ?? 0;
+      for (const namespace of namespaces.sort((one, other) => lastTurn(one) - lastTurn(other))) {
+        if (!hasPlace()) return;
+        if (!beginFirstThatMay(byNamespace.get(namespace) ?? [])) continue;
+        if (served.size >= MOST_SERVED) served.clear();
+        served.set(namespace, ++turn);
+        levels[level + 1]?.push(namespace);
+      }
     }
   }
 
+  async function look(): Promise<void> {
+    if (!isLeading() || cluster.view.unsynced().length > 0) return;
+    for (const [work, until] of resting) if (until <= clock.now()) resting.delete(work);
+    const { urgent, others } = await dueNeeds.list(limits.mayBegin);
+    if (!isLeading()) return;
+    emptyExpired();
+    for (const due of [urgent, others]) beginInTurns(due);
+  }
+
   return {
+    wake: () => wake.abort(),
     async run(signal) {
       const stop = cluster.view.onChange(onChange);
       for (const object of cluster.view.pods()) podGate.onChange({ kind: 'pod', gone: false, object });
       while (!signal.aborted) {
         wake = new AbortController();
-        look();
-        await clock.sleep(LOOK_MS, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
+        await look();
+        const pause = Math.min(LOOK_MS, Math.max(0, limits.waitMs() - GATHER_MS));
+        await clock.sleep(pause, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
         await clock.sleep(GATHER_MS, signal).catch(() => undefined);
       }
       stop();
-      await Promise.all(underWay.values());
+      await Promise.all([...underWay.values()].map(({ done }) => done));
     },
   };
 }

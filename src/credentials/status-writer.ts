@@ -21,6 +21,8 @@ export interface StatusWriter {
   report(need: Need, problem: Problem): Promise<void>;
   /** That the Secret is empty now. */
   writeExpired(record: PullCredentialRecord): Promise<void>;
+  /** That the Secret which the record speaks of is gone, and an empty one is in its place. */
+  writeLost(record: PullCredentialRecord, secretUid: string): Promise<void>;
 }
 
 export interface StatusWriterTools {
@@ -74,6 +76,13 @@ export function createStatusWriter({ cluster, clock, options }: StatusWriterTool
       );
       await write(record, ({ status }) =>
         statusAfterProblem(status && { ...status, ...NOTHING_LEFT }, expired, clock.now()),
+      );
+    },
+
+    async writeLost(record, secretUid) {
+      const lost = new Problem('cluster-missing', `Secret ${record.secretName} was deleted by somebody`);
+      await write(record, ({ status }) =>
+        statusAfterProblem(status && { ...status, ...NOTHING_LEFT, secretUid }, lost, clock.now()),
       );
     },
   };

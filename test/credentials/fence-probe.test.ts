@@ -66,6 +66,52 @@ test('a fence that goes missing later is found within the hour', async () => {
   expect(probe.trouble()).toContain('tokens');
 });
 
+test('fences around a right that the worker has nowhere are no trouble, are told once, and tried again every minute', async () => {
+  const { clock, fake, probe, lines, run } = openProbe();
+  fake.fencesNowhere = ['secrets', 'tokens'];
+  void run();
+  await clock.advance(10 * 60_000);
+  const tried = fake.count('tryFences');
+  const trouble = probe.trouble();
+
+  fake.fencesNowhere = [];
+  await clock.advance(HOUR_MS);
+
+  expect(trouble).toBeUndefined();
+  expect(tried).toBe(11);
+  expect(lines.filter((line) => line.includes('in no namespace'))).toHaveLength(1);
+  expect(fake.count('tryFences')).toBe(tried + 1);
+});
+
+test('a right that is given without its fence is found out within a minute', async () => {
+  const { clock, fake, probe, run } = openProbe();
+  fake.fencesNowhere = ['secrets'];
+  void run();
+  await clock.advance(5 * 60_000);
+
+  fake.fencesNowhere = [];
+  fake.missingFences = ['secrets'];
+  await clock.advance(60_000);
+
+  expect(probe.trouble()).toBe('fence-missing: nothing refused what the secrets policies must forbid');
+});
+
+test('nothing is tried before the namespaces are known', async () => {
+  const { clock, fake } = openProbe();
+  const cluster = fake.client('late', { synced: false });
+  const probe = createFenceProbe({ cluster, clock, log: createLog('silent') });
+  void probe.run(new AbortController().signal);
+  await clock.advance(60_000);
+  const before = fake.count('tryFences');
+
+  cluster.sync();
+  await clock.advance(1_000);
+
+  expect(before).toBe(0);
+  expect(fake.count('tryFences')).toBe(1);
+  expect(probe.trouble()).toBeUndefined();
+});
+
 test('an API server that is away is trouble before the first answer, and none after a good one', async () => {
   const early = openProbe();
   early.cluster.partition();

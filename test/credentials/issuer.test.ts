@@ -6,7 +6,7 @@ import { secretManifest } from '../../src/core/pull-secret.ts';
 import { MANAGED_LABEL } from '../../src/core/vocabulary.ts';
 import { createIssuer } from '../../src/credentials/issuer.ts';
 import { Problem, type ProblemCode } from '../../src/problem.ts';
-import { HOUR_MS, lasting, NAMESPACE, openStage, WRITES, type Stage } from './worker-stage.ts';
+import { HOUR_MS, lasting, NAMESPACE, openStage, refusing, WRITES, type Stage } from './worker-stage.ts';
 
 interface IssuerChoice {
   readonly cluster?: FakeClient;
@@ -91,8 +91,48 @@ describe('a credential', () => {
       expiresAt: at + HOUR_MS,
       digest: planned.need.digest,
       tokenId: claims?.jti,
+      tokenKeyId: fake.tokens.keyId,
       secretUid: secret()?.metadata.uid,
     });
+  });
+
+  test('under a name that another account has already is not made, and the sentence says whose it is', async () => {
+    const { stage, issuer, planned } = openIssuer();
+    await settled(stage, issuer.issue(planned));
+    stage.fake.addAccount(NAMESPACE, 'other');
+    await stage.clock.advance(100);
+    const { need, ...rest } = stage.planned('other');
+    const sameName = { ...rest, need: { ...need, secretName: planned.need.secretName } };
+
+    const failing = settled(stage, issuer.issue(sameName));
+
+    await expect(failing).rejects.toMatchObject({
+      code: 'secret-not-ours',
+      message: `Secret ${NAMESPACE}/${planned.need.secretName} is that of ServiceAccount builder: give other another name`,
+    });
+  });
+
+  test('is asked for once more with a token made anew when the first one is called stale', async () => {
+    const { stage, issuer, planned } = openIssuer();
+    const tokens: string[] = [];
+    const answers = [refusing('exchange-stale'), lasting(3_600)];
+    stage.registry = (call, input) => {
+      tokens.push(input.token.reveal());
+      return (answers.shift() ?? lasting(3_600))(call, input);
+    };
+
+    const record = await settled(stage, issuer.issue(planned));
+
+    expect(record.status?.isReady).toBe(true);
+    expect(new Set(tokens).size).toBe(2);
+  });
+
+  test('is given up when the second token is called stale too', async () => {
+    const { stage, issuer, planned } = openIssuer();
+    stage.registry = refusing('exchange-stale');
+
+    expect(await codeOf(stage, issuer.issue(planned))).toBe('exchange-stale');
+    expect(stage.asked).toHaveLength(2);
   });
 
   test('is renewed in three calls, one PUT and one status write among them, in the same Secret', async () => {

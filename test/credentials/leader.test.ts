@@ -4,7 +4,8 @@ import { createHandClock } from '../fakes/hand-clock.ts';
 import { createFakeCluster } from '../fakes/fake-cluster.ts';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { LEASE_NAME } from '../../src/core/vocabulary.ts';
-import { createLeader, createSignOfLife } from '../../src/credentials/leader.ts';
+import { createLeader, whileLeading } from '../../src/credentials/leader.ts';
+import { createSignOfLife } from '../../src/credentials/sign-of-life.ts';
 import { createLog } from '../../src/log.ts';
 import { Problem } from '../../src/problem.ts';
 
@@ -99,6 +100,26 @@ describe('of several workers', () => {
       expect(silence).toBeGreaterThanOrEqual(6_000);
       expect(silence).toBeLessThanOrEqual(7_000);
       expect(both).toBe(0);
+    },
+  );
+
+  test.each([0, 130, 240, 260, 370, 1_999])(
+    'the next one does not look past the end: it leads 6.3 s after the last renewal, however its looks fall (%i ms)',
+    async (offset) => {
+      const { clock, campaign, waitFor, lastRenewal } = openCluster();
+      const one = campaign('one');
+      await clock.advance(100 + offset);
+      const two = campaign('two');
+      await clock.advance(10_000);
+      const before = lastRenewal();
+      await waitFor(() => lastRenewal() > before, 3_000);
+      const renewedAt = lastRenewal();
+      one.client.kill();
+
+      await waitFor(() => two.isLeading(), 10_000);
+
+      expect(clock.now() - renewedAt).toBeGreaterThanOrEqual(6_000);
+      expect(clock.now() - renewedAt).toBeLessThanOrEqual(6_300);
     },
   );
 
@@ -260,6 +281,59 @@ describe('a worker goes on leading', () => {
     expect(await lease()).toMatchObject({ holder: 'one', transitions: 0 });
   });
 
+  test('after its Lease had run out under it for a moment, and tells of both', async () => {
+    const { clock, fake, campaign, waitFor } = openCluster();
+    const client = fake.client('one');
+    let lateMs = 0;
+    const one = campaign('one', {
+      ...client,
+      async updateLease(wanted, options) {
+        // Its own deadline is not what this is about: an answer that came after it was read before the timer fired.
+        await clock.sleep(lateMs);
+        return client.updateLease(wanted, { ...options, signal: clock.deadline(10_000) });
+      },
+    });
+    await clock.advance(10_100);
+    lateMs = 4_000;
+
+    await waitFor(() => !one.isLeading(), 10_000);
+    lateMs = 0;
+    await waitFor(() => one.isLeading(), 10_000);
+    await clock.advance(100);
+
+    expect(one.changes).toEqual([true, false, true]);
+  });
+
+  test('where every call takes a second: each has a deadline of its own', async () => {
+    const { clock, fake, campaign, seize, waitFor } = openCluster();
+    const client = fake.client('one');
+    const late = (signal: AbortSignal) =>
+      clock.sleep(1_000, signal).catch(() => {
+        throw new Problem('deadline', 'the answer came too late');
+      });
+    const slow: Cluster = {
+      ...client,
+      async findLease(name, options) {
+        await late(options.signal);
+        return client.findLease(name, options);
+      },
+      async updateLease(wanted, options) {
+        await late(options.signal);
+        return client.updateLease(wanted, options);
+      },
+    };
+    campaign('another').stop();
+    await clock.advance(100);
+    await seize('');
+    const one = campaign('one', slow);
+
+    const took = await waitFor(() => one.isLeading(), 10_000);
+    const stopped = await waitFor(() => !one.isLeading(), 60_000);
+
+    expect(took).toBeLessThanOrEqual(2_100);
+    expect(stopped).toBeUndefined();
+  });
+
   test('when the answer to the first taking got lost', async () => {
     const { clock, fake, campaign, lease } = openCluster();
     let lost = 0;
@@ -338,6 +412,25 @@ test('of two that both believe they may lead, only the owner of the resource ver
   expect(mistaken.changes).toEqual([]);
 });
 
+test('who has lost the Lease begins no write, and goes on with none that has not been sent', async () => {
+  const { clock, campaign, waitFor } = openCluster();
+  const one = campaign('one');
+  await waitFor(one.isLeading, 5_000);
+  const options = whileLeading(one.isLeading, clock, 30_000);
+  options.mayStill?.();
+
+  one.client.partition();
+  await waitFor(() => !one.isLeading(), 10_000);
+
+  const lost = expect.objectContaining({ code: 'lease-lost' });
+  expect(() => options.mayStill?.()).toThrow(lost);
+  expect(() => whileLeading(one.isLeading, clock, 30_000)).toThrow(lost);
+  one.client.heal();
+  one.stop();
+  await clock.advance(10_000);
+  await one.running;
+});
+
 describe('the sign of life', () => {
   function watchLife(cluster: ReturnType<typeof openCluster>) {
     const { clock, fake } = cluster;
@@ -345,7 +438,7 @@ describe('the sign of life', () => {
     const life = createSignOfLife({ cluster: client, clock, log });
     const ending = new AbortController();
     void life.run(ending.signal);
-    return { isAlive: life.isWorkerAlive, client };
+    return { isAlive: life.isWorkerAlive, mayOpenGates: life.mayOpenGates, client };
   }
 
   test('is there while a worker renews its Lease, and asking for it calls nobody', async () => {
@@ -477,5 +570,34 @@ describe('the sign of life', () => {
     expect(lasted).toBeGreaterThan(7_900);
     expect(lasted).toBeLessThanOrEqual(10_010);
     expect(back).toBeLessThanOrEqual(2_000);
+  });
+
+  test('says where that worker may open gates: everywhere, or in the namespaces that its Lease names', async () => {
+    const cluster = openCluster();
+    const { clock, fake } = cluster;
+    let gatesIn: readonly string[] | undefined;
+    const ending = new AbortController();
+    const leader = createLeader({
+      cluster: fake.client('one'),
+      clock,
+      log,
+      identity: 'one',
+      gatesIn: () => gatesIn,
+    });
+    void leader.run(ending.signal);
+    const { mayOpenGates } = watchLife(cluster);
+    await clock.advance(4_000);
+    const everywhere = mayOpenGates('team-a');
+
+    gatesIn = ['team-b'];
+    await clock.advance(4_000);
+    const named = [mayOpenGates('team-a'), mayOpenGates('team-b')];
+    gatesIn = [];
+    await clock.advance(4_000);
+
+    expect(everywhere).toBe(true);
+    expect(named).toEqual([false, true]);
+    expect(mayOpenGates('team-b')).toBe(false);
+    expect((await cluster.lease())?.gatesIn).toEqual([]);
   });
 });

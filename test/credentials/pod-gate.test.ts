@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ruleFrom, TEST_HOST, type PodWish } from '../fakes/builders.ts';
 import { GATE, INJECT_LABEL } from '../../src/core/vocabulary.ts';
+import { recordManifest, viewRecord } from '../../src/core/pull-credential-record.ts';
 import type { PodView } from '../../src/core/pod-view.ts';
 import type { WorkerSettings } from '../../src/credentials/worker.ts';
 import type { Keeper, Standing } from '../../src/credentials/keeper.ts';
@@ -35,6 +36,7 @@ function openGate(wish: Partial<WorkerSettings> = {}) {
     forget: () => undefined,
   };
   const released: { readonly seconds: number; readonly late: boolean }[] = [];
+  const noRight: string[] = [];
   let isLeading = true;
   const podGate = createPodGate({
     cluster,
@@ -43,7 +45,8 @@ function openGate(wish: Partial<WorkerSettings> = {}) {
     log,
     settings: () => ({ ...settings }),
     isLeading: () => isLeading,
-    onReleased: (seconds, late) => released.push({ seconds, late }),
+    onReleased: (seconds, late) => released.push({ seconds, late: late !== undefined }),
+    onNoRight: (namespace) => noRight.push(namespace),
   });
   cluster.view.onChange(podGate.onChange);
 
@@ -54,6 +57,7 @@ function openGate(wish: Partial<WorkerSettings> = {}) {
     known,
     asked,
     released,
+    noRight,
     loseLease: () => {
       isLeading = false;
     },
@@ -66,15 +70,17 @@ function openGate(wish: Partial<WorkerSettings> = {}) {
     /** One look, once the watch has told all. @returns the hosts of the needs that pods wait for */
     async look(): Promise<string[]> {
       await clock.advance(0);
-      const needs = podGate.review();
+      const review = podGate.review();
       await clock.advance(0);
+      const needs = (await review).flat();
       return needs.map(({ need }) => need.host);
     },
     /** A look a second, as the worker does. */
     async lookFor(seconds: number): Promise<void> {
       for (let second = 0; second < seconds; second++) {
-        podGate.review();
+        const review = podGate.review();
         await clock.advance(1_000);
+        await review;
       }
     },
     gated: () => fake.gatedPods().map((key) => key.split('/')[1]),
@@ -90,6 +96,42 @@ const refused = (code: ProblemCode, message = 'not you'): Known => ({
 const failing = (code: ProblemCode, begunAt: number): Known => ({
   standing: { kind: 'pending', problem: new Problem(code, 'not yet') },
   begunAt,
+});
+
+describe('a gate that RBAC does not let us open', () => {
+  test('is told once on the pod, with the manifest that gives the right, and opened once it is given', async () => {
+    const { addPod, lookFor, known, gated, events, noRight, fake, lines } = openGate();
+    known.set(TEST_HOST, ready);
+    fake.withoutRights.add(NAMESPACE);
+    const pod = await addPod('app');
+    await lookFor(60);
+    const held = [gated(), events(), fake.count('removeGate')];
+    const warnings = lines.filter(({ level }) => level === 'warn');
+
+    fake.withoutRights.clear();
+    await lookFor(15);
+
+    expect(held).toEqual([
+      ['app'],
+      [
+        {
+          reason: 'PodHeld',
+          type: 'Warning',
+          note:
+            `its gate may not be opened (cluster-refused): the worker has no right to patch pods in namespace ${NAMESPACE}: ` +
+            'webhook-config/per-namespace/namespace gives it in one namespace, webhook-config/rbac.yaml in all of them; ' +
+            'keyless-pull release opens it with your own rights',
+          regarding: { kind: 'Pod', namespace: NAMESPACE, name: 'app', uid: pod.uid },
+        },
+      ],
+      6,
+    ]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatchObject({ namespace: NAMESPACE, pod: 'app' });
+    expect(new Set(noRight)).toEqual(new Set([NAMESPACE]));
+    expect(gated()).toEqual([]);
+    expect(events().map(({ reason }) => reason)).toEqual(['PodHeld', 'PodReleased']);
+  });
 });
 
 describe('a gated pod', () => {
@@ -625,11 +667,17 @@ describe('a release', () => {
   });
 });
 
-test('a thousand waiting pods are released in one look', async () => {
-  const { addPod, look, known, gated } = openGate();
+test('a thousand waiting pods are released in one look after their record has changed', async () => {
+  const { addPod, look, known, gated, podGate } = openGate();
   for (let at = 0; at < 1_000; at++) await addPod(`app-${at}`);
   await look();
+  const [planned] = (await podGate.review()).flat();
   known.set(TEST_HOST, ready);
+  podGate.onChange({
+    kind: 'record',
+    gone: false,
+    object: viewRecord(planned && recordManifest(planned.need)),
+  });
 
   await look();
 

@@ -133,6 +133,20 @@ describe('a credential is renewed', () => {
     expect(stage.told()).toEqual(told);
   });
 
+  test('also when its rule has moved to the nodes: pods that name the Secret go on pulling with it', async () => {
+    const { stage, clock, exchanges, record, secretUid, hosts, told } = await openRunning();
+    const uid = secretUid();
+    exchanges();
+
+    stage.settings.rules = [ruleFrom({ delivery: ['kubelet'] })];
+    await clock.advance(12 * HOUR_MS);
+
+    expect(exchanges()).toBeGreaterThan(10);
+    expect(record()?.status).toMatchObject({ isReady: true, reason: 'issued' });
+    expect([secretUid(), hosts()]).toEqual([uid, [TEST_HOST]]);
+    expect(told()).not.toContain('CredentialExpired');
+  });
+
   test('also while its namespace is being drained', async () => {
     const { fake, clock, exchanges } = await openRunning();
     fake.labelNamespace(NAMESPACE, { [INJECT_LABEL]: 'draining' });
@@ -309,7 +323,6 @@ describe('a credential that no rule asks for any more', () => {
     ['its rule is gone', [other]],
     ['its rule speaks of its host no more', [ruleFrom({ hosts: ['new.team.example'] })]],
     ['its rule is for other accounts now', [ruleFrom({ subjects: [{ serviceAccounts: ['deployer'] }] })]],
-    ['its rule is delivered by the node now', [ruleFrom({ delivery: ['kubelet'] })]],
   ] as const;
 
   test.each(changes)(
@@ -471,6 +484,59 @@ describe('a record that somebody deleted', () => {
     await stage.clock.advance(12_000);
 
     expect(stage.fake.records()[0]?.status?.isReady).toBe(true);
+  });
+
+  test('is tried again when its account changes, but not for every change', async () => {
+    const stage = openStage();
+    stage.startLoop();
+    stage.registry = refusing('exchange-refused');
+    stage.addPod('app');
+    await stage.clock.advance(MINUTE_MS);
+    stage.asked.length = 0;
+
+    for (let change = 0; change < 50; change++) {
+      stage.fake.annotateAccount(NAMESPACE, 'builder', { note: `${change}` });
+      await stage.clock.advance(1_000);
+    }
+    const whileRefused = stage.asked.length;
+    stage.registry = lasting(3_600);
+    stage.fake.annotateAccount(NAMESPACE, 'builder', { note: 'mended' });
+    await stage.clock.advance(12_000);
+
+    expect(whileRefused).toBeGreaterThanOrEqual(3);
+    expect(whileRefused).toBeLessThanOrEqual(6);
+    expect(stage.fake.records()[0]?.status?.isReady).toBe(true);
+  });
+});
+
+describe('before any pod asks', () => {
+  const rules = [ruleFrom({ prewarm: true })];
+  const wish = { 'keyless-pull.dev/prewarm': 'true' };
+
+  test('an account that is annotated for a rule that prewarms has its credential, and others have none', async () => {
+    const stage = openStage({ rules });
+    stage.fake.addAccount(NAMESPACE, 'idle');
+    stage.startLoop();
+    stage.fake.annotateAccount(NAMESPACE, 'builder', wish);
+
+    await stage.clock.advance(3_000);
+
+    const ready = stage.fake.records().filter(({ status }) => status?.isReady);
+    expect(ready.map(({ account }) => account)).toEqual(['builder']);
+  });
+
+  test.for([
+    ['is not opted in', { [INJECT_LABEL]: 'off' }],
+    ['is being drained', { [INJECT_LABEL]: 'draining' }],
+  ] as const)('nothing is made in a namespace that %s', async ([, labels]) => {
+    const stage = openStage({ rules });
+    stage.fake.addNamespace('elsewhere', { labels });
+    stage.fake.addAccount('elsewhere', 'builder', { annotations: wish });
+    stage.startLoop();
+
+    await stage.clock.advance(5_000);
+
+    expect(stage.fake.records()).toEqual([]);
   });
 });
 

@@ -6,12 +6,14 @@ import {
   type FakeCluster,
   type FakeVerb,
 } from '../fakes/fake-cluster.ts';
-import { needOf, ruleFrom, TEST_HOST, type PodWish } from '../fakes/builders.ts';
+import { plannedOf, ruleFrom, TEST_HOST, type PodWish } from '../fakes/builders.ts';
 import type { Clock } from '../../src/clock.ts';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import type { PodView } from '../../src/core/pod-view.ts';
 import type { PlannedNeed } from '../../src/core/pull-plan.ts';
 import type { RegistryRule } from '../../src/core/registry-rule.ts';
+import { createCaretaker } from '../../src/credentials/caretaker.ts';
+import { createEndpointLimits } from '../../src/credentials/endpoint-limits.ts';
 import { createIssuer } from '../../src/credentials/issuer.ts';
 import { createKeeper, type Keeper } from '../../src/credentials/keeper.ts';
 import { createPodGate } from '../../src/credentials/pod-gate.ts';
@@ -46,9 +48,14 @@ export interface Asked {
   readonly at: number;
 }
 
+/** `repair`, `healing` or `end`, with the outcome. */
+export type Counted = readonly [what: string, outcome: string];
+
 export interface Loop {
   readonly cluster: FakeClient;
   readonly keeper: Keeper;
+  /** Has the caretaker run beside the loop, until that stops; answers what it was told to count. */
+  startCare(): Counted[];
   /** True at the start; the loop does nothing while it is false. */
   setLeading(isLeading: boolean): void;
   stop(): Promise<void>;
@@ -111,7 +118,17 @@ export function openStage(wish: Partial<WorkerSettings> = {}): Stage {
     fake,
     log,
     lines,
-    settings: { rules: [ruleFrom()], needsPerPod: 8, needsPerAccount: 16, gateSeconds: 30, ...wish },
+    settings: {
+      rules: [ruleFrom()],
+      needsPerPod: 8,
+      needsPerAccount: 16,
+      gateSeconds: 30,
+      ratePerEndpoint: 10,
+      burst: 50,
+      unusedHours: 72,
+      heal: 'report',
+      ...wish,
+    },
     registry: lasting(HOUR_MS / 1000),
     asked,
     exchange: (call, input) => {
@@ -123,7 +140,7 @@ export function openStage(wish: Partial<WorkerSettings> = {}): Stage {
       const found = fake.client().view.account(NAMESPACE, account);
       const rule = ruleOf(host);
       if (!found || !rule) throw new Error(`the stage has no account ${account} or no rule for ${host}`);
-      return { need: needOf(found, rule, host), rule };
+      return plannedOf(found, rule, host);
     },
     addPod(name, podWish = {}) {
       const secrets = hostsOf(podWish).flatMap((host) => {
@@ -156,19 +173,35 @@ export function openStage(wish: Partial<WorkerSettings> = {}): Stage {
       const issuer = createIssuer({ ...shared, exchange: stage.exchange, needsPerAccount });
       const keeper = createKeeper({ ...shared, view: cluster.view, issuer });
       const podGate = createPodGate({ ...shared, keeper, settings });
-      const refreshWorker = createRefreshWorker({ ...shared, keeper, issuer, podGate, rules });
+      const limits = createEndpointLimits({ clock: ownClock, rate: settings });
+      const refreshWorker = createRefreshWorker({ ...shared, keeper, issuer, podGate, limits, rules });
       const ending = new AbortController();
-      const running = refreshWorker.run(ending.signal);
+      const running = [refreshWorker.run(ending.signal)];
       return {
         cluster,
         keeper,
+        startCare() {
+          const counted: Counted[] = [];
+          const caretaker = createCaretaker({
+            ...shared,
+            keeper,
+            issuer,
+            limits,
+            settings,
+            onRepair: (_rule, result) => counted.push(['repair', result]),
+            onHealing: (outcome) => counted.push(['healing', outcome]),
+            onRecordEnd: (reason) => counted.push(['end', reason]),
+          });
+          running.push(caretaker.run(ending.signal));
+          return counted;
+        },
         setLeading: (isHeld) => {
           lease.isHeld = isHeld;
         },
         async stop() {
           ending.abort();
           await clock.advance(0);
-          await running;
+          await Promise.all(running);
         },
       };
     },

@@ -1,7 +1,8 @@
 // The whole worker, Lease and all, alone and with others, while things die, stall and get in the way.
 import { describe, expect, test } from 'vitest';
-import { foreignSecret, TEST_HOST } from '../fakes/builders.ts';
+import { foreignSecret, ruleFrom, TEST_HOST } from '../fakes/builders.ts';
 import type { FakeCluster } from '../fakes/fake-cluster.ts';
+import { missingRight } from '../fakes/fake-cluster-store.ts';
 import { LEASE_NAME } from '../../src/core/vocabulary.ts';
 import { Problem } from '../../src/problem.ts';
 import { HOUR_MS, lasting, NAMESPACE, openStage, refusing, WRITES, type Stage } from './worker-stage.ts';
@@ -149,7 +150,13 @@ describe('one pod', () => {
 
     expect(held).toEqual([`${NAMESPACE}/app`]);
     expect(untouched).toBe(secret);
-    expect(stage.told()).toContain('SecretNotOurs');
+    const events = stage.fake.events().filter(({ reason }) => reason === 'SecretNotOurs');
+    expect(new Set(events.map(({ regarding }) => regarding.kind))).toEqual(
+      new Set(['ServiceAccount', 'Pod']),
+    );
+    for (const { note } of events) expect(note).toContain(`${NAMESPACE}/${secretName}`);
+    // Once by each worker that held it.
+    expect(events.filter(({ regarding }) => regarding.kind === 'Pod')).toHaveLength(2);
     expect(stage.told()).not.toContain('PodReleasedLate');
   });
 });
@@ -217,6 +224,23 @@ describe('a burst', () => {
 });
 
 describe('two workers', () => {
+  test.each([0, 200, 400, 600, 800])(
+    'lose no second at the change: who has just become the leader begins at once (%i ms into its pause)',
+    async (offset) => {
+      const stage = openStage();
+      const one = stage.startWorker('one');
+      await stage.clock.advance(100 + offset);
+      const two = stage.startWorker('two');
+      await stage.clock.advance(10_000);
+      one.cluster.kill();
+      stage.addPod('app');
+
+      while (!two.worker.isLeading()) await stage.clock.advance(10);
+
+      expect(await untilReleased(stage)).toBeLessThanOrEqual(200);
+    },
+  );
+
   test.each(WRITES)(
     'one of which dies after its %s need one Secret, and the pod is released',
     async (verb) => {
@@ -402,6 +426,34 @@ test('an account that is deleted and made again 20 times ends with one Secret, o
   expect(stage.asked.length).toBeLessThanOrEqual(21);
 });
 
+test('an account whose parameters change 100 times is exchanged anew once in 10 s, and at last for what it says at last', async () => {
+  const rule = ruleFrom({
+    exchange: { kind: 'token-exchange', endpoint: 'https://tokens.team.example/token' },
+    parameters: { scope: { from: 'annotation' } },
+  });
+  const stage = openStage({ rules: [rule] });
+  const scopes: (string | undefined)[] = [];
+  stage.registry = (call, input) => {
+    scopes.push(input.planned.principal.parameters['scope']);
+    return lasting(3_600)(call, input);
+  };
+  stage.startWorker();
+  stage.addPod('app');
+  await untilReleased(stage);
+  await stage.clock.advance(MINUTE_MS);
+  scopes.length = 0;
+
+  for (let time = 0; time < 100; time++) {
+    stage.fake.annotateAccount(NAMESPACE, 'builder', { 'keyless-pull.dev/scope': `pull:${time}` });
+    await stage.clock.advance(300);
+  }
+  await stage.clock.advance(10_000);
+
+  expect(scopes[0]).toBe('pull:0');
+  expect(scopes.at(-1)).toBe('pull:99');
+  expect(scopes.length).toBeLessThanOrEqual(5);
+});
+
 test('a worker whose watches have not listed yet leaves the Lease to those who see the cluster', async () => {
   const stage = openStage();
   const late = stage.fake.client('late', { synced: false });
@@ -467,4 +519,77 @@ test('after days of work with failures, suspends and take-overs every credential
   expect(expired).toBe(0);
   expect(stage.fake.secrets().map(({ metadata }) => metadata.uid)).toEqual(uids);
   expect(stage.told()).not.toContain('CredentialExpired');
+});
+
+describe('a namespace in which RBAC gives the worker nothing', () => {
+  const refusals = (stage: Stage) =>
+    stage.fake.events().filter(({ reason }) => reason === 'CredentialRefused');
+
+  test('is told of on the account, and works within a minute of the right, however long it was missing', async () => {
+    const stage = openStage();
+    const { fake, clock } = stage;
+    fake.withoutRights.add(NAMESPACE);
+    stage.startWorker();
+    await clock.advance(2_000);
+    stage.addPod('app', { gated: false });
+    await clock.advance(HOUR_MS);
+    const [told] = refusals(stage);
+    const before = fake.events().length;
+
+    fake.withoutRights.clear();
+    await clock.advance(MINUTE_MS);
+
+    const { secretName } = stage.planned('builder').need;
+    expect(told).toMatchObject({
+      type: 'Warning',
+      note:
+        `no credential for ${TEST_HOST} (cluster-refused): the worker has no right to create pullcredentials in namespace ` +
+        `${NAMESPACE}: webhook-config/per-namespace/namespace gives it in one namespace, webhook-config/rbac.yaml in all of them`,
+      regarding: { kind: 'ServiceAccount', namespace: NAMESPACE, name: 'builder' },
+    });
+    expect(before).toBeLessThan(12);
+    expect(fake.dockerConfig(NAMESPACE, secretName)?.auths[TEST_HOST]).toBeDefined();
+    expect(stage.told()).toContain('CredentialIssued');
+  });
+
+  test('keeps nothing from the others, and webhooks hold no pods there', async () => {
+    const stage = openStage();
+    const { fake, clock } = stage;
+    fake.addNamespace('closed');
+    fake.addAccount('closed', 'builder');
+    fake.withoutRights.add('closed');
+    const { worker } = stage.startWorker();
+    await clock.advance(2_000);
+    fake.addPod('closed', 'app', { serviceAccount: 'builder', imagePullSecrets: [], gated: false });
+    stage.addPod('app');
+
+    const took = await untilReleased(stage);
+
+    expect(took).toBeLessThanOrEqual(1_000);
+    expect([worker.mayOpenGates(NAMESPACE), worker.mayOpenGates('closed')]).toEqual([true, false]);
+    await clock.advance(2_000);
+    expect(fake.store.get('lease', fake.namespace, LEASE_NAME)?.['spec']).toMatchObject({
+      gatesIn: [NAMESPACE],
+    });
+  });
+
+  test('but lets it open gates, releases its pods at once, with a Warning that names what is missing', async () => {
+    const stage = openStage();
+    const { fake, clock } = stage;
+    fake.beforeCall = ({ verb }) => {
+      if (verb === 'createRecord') throw missingRight('create', 'pullcredentials', NAMESPACE);
+    };
+    stage.startWorker();
+    await clock.advance(2_000);
+    stage.addPod('app');
+
+    const took = await untilReleased(stage);
+
+    expect(took).toBeLessThanOrEqual(1_000);
+    const late = fake.events().find(({ reason }) => reason === 'PodReleasedLate');
+    expect(late).toMatchObject({ type: 'Warning', regarding: { kind: 'Pod', name: 'app' } });
+    expect(late?.note).toContain(
+      `(cluster-refused): the worker has no right to create pullcredentials in namespace ${NAMESPACE}`,
+    );
+  });
 });
