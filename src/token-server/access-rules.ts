@@ -1,4 +1,6 @@
 // Who may do what with which repositories. Pure; what no rule allows is denied.
+import type { ClaimConditions } from './claim-condition.ts';
+import { meetsConditions } from './claim-condition.ts';
 import type { AccountNames } from './repository-pattern.ts';
 import { matchesName, matchesRepository } from './repository-pattern.ts';
 import type { RegistryScope } from './registry-scope.ts';
@@ -12,13 +14,16 @@ export interface AccessRule {
   readonly issuer?: string | undefined;
   readonly namespaces: readonly string[];
   readonly serviceAccounts: readonly string[];
+  /** The rule speaks of tokens that carry these only; absent: of all. */
+  readonly claims?: ClaimConditions | undefined;
   readonly repositories: readonly string[];
   readonly actions: readonly GrantableAction[];
 }
 
-/** An account whose token was verified, and by which issuer's keys. */
+/** An account whose token was verified, and for which issuer. */
 export interface AccessSubject extends AccountNames {
   readonly issuer: string;
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -42,7 +47,8 @@ function speaksOf(rule: AccessRule, subject: AccessSubject): boolean {
   return (
     (rule.issuer === undefined || rule.issuer === subject.issuer) &&
     rule.namespaces.some((pattern) => matchesName(pattern, subject.namespace)) &&
-    rule.serviceAccounts.some((pattern) => matchesName(pattern, subject.serviceAccount))
+    rule.serviceAccounts.some((pattern) => matchesName(pattern, subject.serviceAccount)) &&
+    meetsConditions(rule.claims ?? {}, subject.claims)
   );
 }
 
@@ -66,10 +72,11 @@ export function withheldFrom(
 ): RegistryScope[] {
   return asked
     .map((scope) => {
-      const same = granted.find(
+      const same = granted.filter(
         (other) => other.type === scope.type && other.class === scope.class && other.name === scope.name,
       );
-      return { ...scope, actions: scope.actions.filter((action) => !same?.actions.includes(action)) };
+      const actions = new Set(same.flatMap((other) => other.actions));
+      return { ...scope, actions: scope.actions.filter((action) => !actions.has(action)) };
     })
     .filter((scope) => scope.actions.length > 0);
 }

@@ -3,9 +3,10 @@ import type { LocalJWKSet } from 'jose';
 import { createLocalJWKSet } from 'jose';
 import type { Clock } from '../clock.ts';
 import { Problem } from '../problem.ts';
-import type { Fetch } from './fetch-key-set.ts';
+import type { KeySource } from './fetch-key-set.ts';
 import { fetchKeySet } from './fetch-key-set.ts';
-import type { TrustedIssuer } from './trusted-issuer.ts';
+import type { Fetch } from './json-call.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** After a fetch that worked, a key id we do not know is not asked for again so soon: anybody can invent one. */
 export const COOL_DOWN_MS = 30_000;
@@ -38,7 +39,7 @@ interface KnownKeys {
 }
 
 export function createIssuerKeys(
-  trusted: TrustedIssuer,
+  source: KeySource,
   { clock, fetch }: { clock: Clock; fetch?: Fetch | undefined },
 ): IssuerKeys {
   let known: KnownKeys | undefined;
@@ -49,7 +50,7 @@ export function createIssuerKeys(
   /** Never rejects, for in the background nobody listens; what went wrong stays in `failure`. */
   async function fetchOnce(): Promise<void> {
     try {
-      const keySet = createLocalJWKSet(await fetchKeySet(trusted, { clock, fetch }));
+      const keySet = createLocalJWKSet(await fetchKeySet(source, { clock, fetch }));
       known = {
         keySet,
         ids: new Set(keySet.jwks().keys.map((key) => key.kid)),
@@ -72,12 +73,12 @@ export function createIssuerKeys(
     const age = known && isKnown ? clock.monotonic() - known.fetchedAt : Infinity;
     if (age >= FRESH_MS && (flight || clock.monotonic() >= nextAt)) {
       const fetched = sharedFetch();
-      if (age >= OLD_MS) await unlessAborted(fetched, signal);
+      if (age >= OLD_MS) await unlessAborted(fetched, signal, 'the issuer took too long to answer');
     }
     if (known && (failure === undefined || known.ids.has(keyId))) return known.keySet;
     throw new Problem(
       'exchange-unreachable',
-      `the keys of ${trusted.issuer} cannot be fetched at the moment`,
+      `the keys of ${source.issuer} cannot be fetched at the moment`,
       {
         cause: failure,
         details: { retryAfterMs: Math.max(nextAt - clock.monotonic(), 0) },
@@ -91,17 +92,4 @@ export function createIssuerKeys(
   }
 
   return { keysFor, fetchNow };
-}
-
-/** Waits for a promise that never rejects, as long as `signal` allows. @throws Problem `deadline` */
-function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(new Problem('deadline', 'the issuer took too long to answer'));
-    if (signal.aborted) return stop();
-    signal.addEventListener('abort', stop, { once: true });
-    void promise.then(() => {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    });
-  });
 }

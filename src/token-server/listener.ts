@@ -1,12 +1,14 @@
 // Opens the port, and closes it without cutting off an answer.
 import { createServer as createHttpServer } from 'node:http';
+import type { ServerOptions } from 'node:https';
 import { createServer as createHttpsServer } from 'node:https';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../clock.ts';
-import { errnoText } from '../config.ts';
+import { errnoText } from '../text-file.ts';
+import type { Log } from '../log.ts';
 import { Problem } from '../problem.ts';
-import type { SecretText } from '../secret-text.ts';
+import type { Certificate, CertificatePair } from '../server/certificate.ts';
 
 export interface Listener extends AsyncDisposable {
   /** With the port that was opened; where every address is listened on, as localhost. */
@@ -20,8 +22,8 @@ const DRAIN_MS = 5000;
 const MOST_CONNECTIONS = 2048;
 
 /**
- * Listens with TLS when a pair is given, else in the clear. `port` 0 takes any free one. Disposing lets running
- * requests finish for 5 s.
+ * Listens with TLS when there is a certificate, whose later pairs are taken for new connections; else in the clear.
+ * `port` 0 takes any free one. Disposing lets running requests finish for 5 s.
  * @throws Problem `port-taken`, or `certificate-unreadable` when key and certificate do not fit
  */
 export async function listen({
@@ -30,12 +32,14 @@ export async function listen({
   port,
   tls,
   clock,
+  log,
 }: {
   handler: RequestListener;
   host: string | undefined;
   port: number;
-  tls: { certificate: string; key: SecretText } | undefined;
+  tls: Pick<Certificate, 'current' | 'onChange'> | undefined;
   clock: Clock;
+  log: Log;
 }): Promise<Listener> {
   let draining = false;
   const unanswered = new Set<ServerResponse>();
@@ -46,7 +50,15 @@ export async function listen({
     handler(request, response);
   };
   const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 90_000 };
-  const server = tls ? secureServer({ ...limits, ...tls }, serve) : createHttpServer(limits, serve);
+  const secure = tls && secureServer({ ...limits, ...contextOf(tls.current()) }, serve);
+  const server = secure ?? createHttpServer(limits, serve);
+  const ignoreChanges = tls?.onChange((pair) => {
+    try {
+      secure?.setSecureContext(contextOf(pair));
+    } catch (error) {
+      log.warn({ error }, 'certificate not taken');
+    }
+  });
   server.maxConnections = MOST_CONNECTIONS;
 
   await new Promise<void>((resolve, reject) => {
@@ -67,6 +79,7 @@ export async function listen({
   return {
     url: `${tls ? 'https' : 'http'}://${name}:${opened}`,
     async [Symbol.asyncDispose]() {
+      ignoreChanges?.();
       draining = true;
       // Otherwise the client keeps the connection, and closing waits for it.
       for (const response of unanswered) if (!response.headersSent) response.setHeader('connection', 'close');
@@ -81,18 +94,16 @@ export async function listen({
   };
 }
 
-function secureServer(
-  { certificate, key, ...limits }: { certificate: string; key: SecretText } & Record<string, unknown>,
-  serve: RequestListener,
-) {
+function secureServer(options: ServerOptions, serve: RequestListener) {
   try {
-    return createHttpsServer(
-      { ...limits, cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' },
-      serve,
-    );
+    return createHttpsServer(options, serve);
   } catch (cause) {
     throw new Problem('certificate-unreadable', 'the serving certificate and its key cannot be used', {
       cause,
     });
   }
+}
+
+function contextOf({ certificate, key }: CertificatePair) {
+  return { cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' } as const;
 }

@@ -2,10 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Clock } from '../clock.ts';
-import { Problem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';
 import type { RegistryScope } from './registry-scope.ts';
-import type { SigningKey } from './signing-key.ts';
+import type { SigningKeys } from './signing-keys.ts';
 
 /** The least that clients reckon with when they read `expires_in` (distribution, token authentication specification). */
 export const SHORTEST_TOKEN_SECONDS = 60;
@@ -32,33 +31,37 @@ export type RegistryTokenSigner = (grant: TokenGrant) => Promise<RegistryToken>;
  * the login if that ends sooner, but at least 60 seconds.
  *
  * `aud` is a string and times are whole, because 2.8 calls all else malformed; `x5c` carries the chain for both lines,
- * `kid` the libtrust id for who pinned the key itself.
- * @throws Problem `not-ready` when the signing certificate has expired meanwhile
+ * `kid` the libtrust id for who pinned the key itself. A registry that knows keys by a `jwks` file alone refuses every
+ * token with `x5c`, so `header: 'kid'` leaves it out.
+ * @throws Problem `not-ready` when no signing certificate is valid any more
  */
 export function createRegistryTokenSigner({
   issuer,
   service,
   tokenSeconds,
-  key,
+  header,
+  keys,
   clock,
 }: {
   issuer: string;
   service: string;
   tokenSeconds: number;
-  key: SigningKey;
+  header: 'x5c' | 'kid';
+  keys: Pick<SigningKeys, 'current'>;
   clock: Clock;
 }): RegistryTokenSigner {
-  const header = { alg: 'ES256', typ: 'JWT', kid: key.keyId, x5c: [...key.certificates] };
-
   return async ({ subject, access, loginExpiresAt }) => {
-    if (clock.now() >= key.expiresAt) {
-      throw new Problem('not-ready', 'the certificate that registry tokens are signed with has expired');
-    }
+    const { privateKey, keyId, certificates } = keys.current();
     const now = Math.floor(clock.now() / 1000);
     const remaining = Math.floor(loginExpiresAt / 1000) - now;
     const lifetimeSeconds = Math.max(Math.min(tokenSeconds, remaining), SHORTEST_TOKEN_SECONDS);
     const token = await new SignJWT({ access })
-      .setProtectedHeader(header)
+      .setProtectedHeader({
+        alg: 'ES256',
+        typ: 'JWT',
+        kid: keyId,
+        ...(header === 'x5c' && { x5c: [...certificates] }),
+      })
       .setIssuer(issuer)
       .setSubject(subject)
       .setAudience(service)
@@ -66,7 +69,7 @@ export function createRegistryTokenSigner({
       .setNotBefore(now)
       .setExpirationTime(now + lifetimeSeconds)
       .setJti(randomUUID())
-      .sign(key.privateKey);
+      .sign(privateKey);
     return { token: new SecretText(token), issuedAt: now * 1000, lifetimeSeconds };
   };
 }

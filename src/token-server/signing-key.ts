@@ -11,18 +11,20 @@ export interface SigningKey {
   readonly certificates: readonly string[];
   /** For the `kid` header: see `libtrustKeyId`. */
   readonly keyId: string;
-  /** When the first certificate of the chain expires, epoch milliseconds: registries refuse all tokens from then on. */
+  readonly publicKey: KeyObject;
+  /** The time in which every certificate of the chain is valid, epoch milliseconds: registries refuse `x5c` outside of it. */
+  readonly validFrom: number;
   readonly expiresAt: number;
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 /**
- * `now` is in epoch milliseconds.
- * @throws Problem `certificate-unreadable` when the key is not ECDSA P-256, the first certificate is not the key's, the
- * chain is broken, or a certificate is not valid now
+ * Whether it is valid now is not asked here: the next key may be there before its time.
+ * @throws Problem `certificate-unreadable` when the key is not ECDSA P-256, the first certificate is not the key's, or
+ * the chain is broken
  */
-export function readSigningKey(keyPem: SecretText, certificatePem: string, now: number): SigningKey {
+export function readSigningKey(keyPem: SecretText, certificatePem: string): SigningKey {
   const privateKey = parseKey(keyPem);
   const certificates = parseCertificates(certificatePem);
   const [leaf] = certificates;
@@ -32,14 +34,29 @@ export function readSigningKey(keyPem: SecretText, certificatePem: string, now: 
     const issuer = certificates[at + 1];
     if (issuer && !certificate.checkIssued(issuer))
       throw unusable('each certificate must be issued by the one after it');
-    if (certificate.validFromDate.getTime() > now) throw unusable('a certificate is not valid yet');
-    if (certificate.validToDate.getTime() <= now) throw unusable('a certificate has expired');
   }
   return {
     privateKey,
     certificates: certificates.map((certificate) => certificate.raw.toString('base64')),
     keyId: libtrustKeyId(leaf.publicKey),
+    publicKey: leaf.publicKey,
+    validFrom: Math.max(...certificates.map((certificate) => certificate.validFromDate.getTime())),
     expiresAt: Math.min(...certificates.map((certificate) => certificate.validToDate.getTime())),
+  };
+}
+
+/**
+ * What a registry of 3.x takes as its `jwks` file. The ids are libtrust's: a registry takes the file's as they are, and
+ * one kind of id then serves both lines.
+ */
+export function keySetOf(keys: readonly SigningKey[]): { keys: object[] } {
+  return {
+    keys: keys.map(({ publicKey, keyId }) => ({
+      ...publicKey.export({ format: 'jwk' }),
+      kid: keyId,
+      alg: 'ES256',
+      use: 'sig',
+    })),
   };
 }
 

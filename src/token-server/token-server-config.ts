@@ -1,9 +1,11 @@
-// The token server's config file: its schema, and the faults that only two fields together can have.
+// The token server's config file: its schema.
 import * as z from 'zod';
-import type { Fault } from '../config.ts';
-import { parseYaml, readText } from '../config.ts';
+import { parseYaml } from '../config.ts';
+import { readText } from '../text-file.ts';
 import { grantableActions } from './access-rules.ts';
+import { claimPathFault } from './claim-condition.ts';
 import { repositoryPatternFault } from './repository-pattern.ts';
+import { tokenServerFaults } from './token-server-faults.ts';
 import { FilePath, HttpsUrl, TrustedIssuer } from './trusted-issuer.ts';
 
 /** What goes into a quoted string of a header and into a claim as it is. */
@@ -29,10 +31,21 @@ const RegistrySection = z.strictObject({
 });
 
 const SigningKey = z.strictObject({
-  keyFile: FilePath.meta({ description: 'PEM private key, ECDSA P-256' }),
+  keyFile: FilePath.meta({ description: 'PEM private key, ECDSA P-256; read again when it changes' }),
   certificateFile: FilePath.meta({
     description:
-      "PEM chain, the key's own certificate first; its root stands in the registry's rootcertbundle",
+      "PEM chain, the key's own certificate first; its root stands in the registry's rootcertbundle; read again when it changes",
+  }),
+});
+
+const Signing = z.strictObject({
+  keys: z.array(SigningKey).min(1).meta({
+    description:
+      'what registry tokens are signed with: by the first whose certificate is valid; the others wait for their time',
+  }),
+  header: z.enum(['x5c', 'kid']).default('x5c').meta({
+    description:
+      'how a registry token names its key: by its certificates, or by its id alone, for registries that have a jwks file and no rootcertbundle',
   }),
 });
 
@@ -42,7 +55,9 @@ const Listen = z.strictObject({
 });
 
 const Tls = z.strictObject({
-  certificateFile: FilePath.meta({ description: 'PEM serving certificate with its chain' }),
+  certificateFile: FilePath.meta({
+    description: 'PEM serving certificate with its chain; read again when it changes',
+  }),
   keyFile: FilePath.meta({ description: 'PEM private key of the serving certificate' }),
 });
 
@@ -53,8 +68,19 @@ const NamePattern = z
     'a name in lower case, "*" for any run of characters',
   );
 
+/** Text in which `faultOf` finds nothing wrong. */
+function faultless(faultOf: (text: string) => string | undefined) {
+  return z.string().superRefine((text, check) => {
+    const fault = faultOf(text);
+    if (fault !== undefined) check.addIssue({ code: 'custom', message: fault });
+  });
+}
+
 const Access = z.strictObject({
-  issuer: HttpsUrl.optional().meta({ description: 'one of issuers; absent: whichever is trusted' }),
+  issuer: HttpsUrl.optional().meta({
+    description:
+      'one of issuers; required where there are several, as each may have a namespace of that name',
+  }),
   namespaces: z
     .array(NamePattern)
     .min(1)
@@ -65,21 +91,16 @@ const Access = z.strictObject({
     .default(['*'])
     .meta({ description: 'names, "*" stands for any run of characters' }),
   claims: z
-    .record(z.string(), z.array(z.string()).min(1))
+    .record(faultless(claimPathFault), z.array(z.string().min(1)).min(1))
     .optional()
-    .meta({ description: 'further claims that a token must carry' }),
-  repositories: z
-    .array(
-      z.string().superRefine((pattern, check) => {
-        const fault = repositoryPatternFault(pattern);
-        if (fault !== undefined) check.addIssue({ code: 'custom', message: fault });
-      }),
-    )
-    .min(1)
     .meta({
       description:
-        'whole segments; "*" is one, "**" at the end one or more, {namespace} and {serviceAccount} the account\'s',
+        'further claims that a token must carry, all of them: by path, such as kubernetes.io/node/name, the values that will do; "*" stands for any run of characters',
     }),
+  repositories: z.array(faultless(repositoryPatternFault)).min(1).meta({
+    description:
+      'whole segments; "*" is one, "**" at the end one or more, {namespace} and {serviceAccount} the account\'s',
+  }),
   actions: z
     .array(z.enum(grantableActions, 'an action is pull or push; "*" is never granted'))
     .min(1)
@@ -90,9 +111,7 @@ export const TokenServerConfig = z.strictObject({
   apiVersion: z.literal('keyless-pull.dev/v1'),
   kind: z.literal('TokenServerConfig'),
   registry: RegistrySection,
-  signing: z.strictObject({
-    keys: z.array(SigningKey).min(1).meta({ description: 'what registry tokens are signed with' }),
-  }),
+  signing: Signing,
   listen: Listen.prefault({}),
   tls: Tls.optional().meta({ description: 'absent: plain HTTP, for a proxy in front that ends TLS' }),
   anyUser: z
@@ -114,52 +133,5 @@ export function loadTokenServerConfig(path: string): TokenServerConfig {
 
 /** `source` names the text in faults. @throws Problem `config-invalid` */
 export function parseTokenServerConfig(text: string, source: string): TokenServerConfig {
-  return parseYaml(TokenServerConfig, text, source, crossFaults);
-}
-
-/** What clusters commonly call their own API server, besides the issuer itself. */
-const IN_CLUSTER_AUDIENCES = ['', '.cluster.local'].map(
-  (domain) => `https://kubernetes.default.svc${domain}`,
-);
-
-const RawConfig = z
-  .object({
-    issuers: z.array(z.looseObject({}).catch({})).catch([]),
-    access: z.array(z.looseObject({}).catch({})).catch([]),
-    signing: z.object({ keys: z.array(z.unknown()).catch([]) }).catch({ keys: [] }),
-  })
-  .catch({ issuers: [], access: [], signing: { keys: [] } });
-
-/** Rules that name an issuer nobody trusts, and the parts that this version only parses: refused by name, never ignored. */
-function crossFaults(raw: unknown): Fault[] {
-  const { issuers, access, signing } = RawConfig.parse(raw);
-  const faults: Fault[] = [];
-  const refuse = (path: readonly PropertyKey[], what: string) => {
-    faults.push({ path, message: `${what} is not built in this version` });
-  };
-  if (issuers.length > 1) refuse(['issuers', 1], 'more than one issuer');
-  for (const [at, trusted] of issuers.entries()) {
-    if (trusted['check'] === 'tokenReview') refuse(['issuers', at, 'check'], 'check: tokenReview');
-    if (
-      trusted['audience'] === trusted['issuer'] ||
-      IN_CLUSTER_AUDIENCES.includes(String(trusted['audience']))
-    ) {
-      faults.push({
-        path: ['issuers', at, 'audience'],
-        message:
-          "this is the API server's own audience: such a password would open the cluster, choose one for the registry",
-      });
-    }
-  }
-  if (signing.keys.length > 1) refuse(['signing', 'keys', 1], 'more than one signing key');
-  for (const [at, rule] of access.entries()) {
-    if ('claims' in rule) refuse(['access', at, 'claims'], 'claims');
-    if (
-      typeof rule['issuer'] === 'string' &&
-      !issuers.some((trusted) => trusted['issuer'] === rule['issuer'])
-    ) {
-      faults.push({ path: ['access', at, 'issuer'], message: 'no entry of issuers has this issuer' });
-    }
-  }
-  return faults;
+  return parseYaml(TokenServerConfig, text, source, tokenServerFaults);
 }

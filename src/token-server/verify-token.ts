@@ -1,15 +1,16 @@
 // Is this ServiceAccount token good here, and whose is it? Says yes with an identity, or no with a sentence.
-import type { JWTPayload, LocalJWKSet, ProtectedHeaderParameters } from 'jose';
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose';
+import type { JWTPayload } from 'jose';
 import type { Clock } from '../clock.ts';
-import { Problem } from '../problem.ts';
 import type { SecretText } from '../secret-text.ts';
-import type { Fetch } from './fetch-key-set.ts';
-import type { IssuerKeys } from './issuer-keys.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
+import type { Fetch } from './json-call.ts';
+import { createKeysCheck } from './keys-check.ts';
+import { createReviewCheck } from './review-check.ts';
 import type { TokenIdentity } from './service-account-claims.ts';
-import { readServiceAccountClaims } from './service-account-claims.ts';
+import { createTokenReviewer, keysOfReviewer } from './token-reviewer.ts';
 import type { TrustedIssuer } from './trusted-issuer.ts';
+import type { UnverifiedToken } from './unverified-token.ts';
+import { loginRefused, readUnverified } from './unverified-token.ts';
 
 export interface VerifiedToken extends TokenIdentity {
   readonly issuer: string;
@@ -18,27 +19,25 @@ export interface VerifiedToken extends TokenIdentity {
   readonly claims: JWTPayload;
 }
 
+/** How the tokens of one issuer are checked. Each has its own memory, so that no issuer's bad day is another's. */
+export interface IssuerCheck {
+  verify(token: UnverifiedToken, signal: AbortSignal): Promise<VerifiedToken>;
+  /** Asks what can be asked before any login. @throws the Problem that logins would meet */
+  prepare(): Promise<void>;
+}
+
 export interface TokenVerifier {
   /**
    * Checks signature, issuer, audience, times and subject; all are mandatory, `nbf` and `iat` where present.
-   * @throws Problem `login-refused` with a sentence that names the check that failed; `exchange-unreachable` when the
-   * keys are not known and cannot be fetched; `deadline` when `signal` was faster
+   * @throws Problem `login-refused` with a sentence that names the check that failed; `exchange-unreachable` or
+   * `not-ready` when only the issuer could tell and cannot be asked now; `deadline` when `signal` was faster
    */
   verify(token: SecretText, signal: AbortSignal): Promise<VerifiedToken>;
-  /** Fetches the keys of every issuer, so that the first login need not. @throws the first Problem, see `fetchKeySet` */
-  fetchKeys(): Promise<void>;
+  /** Whether it has the form of a token of an issuer that is trusted here; nothing of it is proven. */
+  isOurs(token: SecretText): boolean;
+  /** Asks every issuer, so that the first login need not. What went wrong, by issuer; empty when nothing did. */
+  prepare(): Promise<readonly { readonly issuer: string; readonly error: unknown }[]>;
 }
-
-/** What an API server can sign with. HMAC would turn a public key into a password, and `none` needs none. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512'];
-
-/** Room for an API server's clock that is ahead: fresh tokens carry `nbf` of the moment they were made. */
-export const CLOCK_TOLERANCE_SECONDS = 30;
-
-/** A ServiceAccount token is 1 to 2 KiB; RSA 16384 and long names stay below this. */
-const LONGEST_TOKEN = 16 * 1024;
-
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /** `fetch` replaces undici's in tests. */
 export function createTokenVerifier({
@@ -50,110 +49,46 @@ export function createTokenVerifier({
   clock: Clock;
   fetch?: Fetch | undefined;
 }): TokenVerifier {
-  const checks = new Map(
-    issuers.map((trusted) => {
-      const check = createKeysCheck(createIssuerKeys(trusted, { clock, fetch }), trusted, clock);
-      return [trusted.issuer, check];
-    }),
-  );
+  const checks = new Map(issuers.map((trusted) => [trusted.issuer, createCheck(trusted, { clock, fetch })]));
 
-  async function verify(token: SecretText, signal: AbortSignal): Promise<VerifiedToken> {
-    const text = token.reveal();
-    if (text.length > LONGEST_TOKEN)
-      throw refused('the password is longer than a ServiceAccount token can be');
-    if (!COMPACT_JWS.test(text)) throw refused('the password is not a ServiceAccount token');
-    const { header, issuer } = peek(text);
+  function checkFor({ issuer }: UnverifiedToken): IssuerCheck {
     const check = issuer === undefined ? undefined : checks.get(issuer);
-    if (!check) throw refused("the token's issuer is not trusted here");
-    return await check.verify(text, header, signal);
+    if (!check) throw loginRefused("the token's issuer is not trusted here");
+    return check;
   }
 
-  async function fetchKeys(): Promise<void> {
-    await Promise.all([...checks.values()].map((check) => check.fetchKeys()));
-  }
+  return {
+    async verify(text, signal) {
+      const token = readUnverified(text);
+      return await checkFor(token).verify(token, signal);
+    },
 
-  return { verify, fetchKeys };
-}
-
-/** How the tokens of one issuer are checked; asking the API server instead will be another of these. */
-interface IssuerCheck {
-  verify(text: string, header: ProtectedHeaderParameters, signal: AbortSignal): Promise<VerifiedToken>;
-  fetchKeys(): Promise<void>;
-}
-
-function createKeysCheck(keys: IssuerKeys, { issuer, audience }: TrustedIssuer, clock: Clock): IssuerCheck {
-  async function verify(
-    text: string,
-    header: ProtectedHeaderParameters,
-    signal: AbortSignal,
-  ): Promise<VerifiedToken> {
-    // Before any key is looked for, so that such a token cannot cause a fetch.
-    if (!ALGORITHMS.includes(String(header.alg)))
-      throw refused("the token's signature algorithm is not accepted");
-    if (typeof header.kid !== 'string') throw refused('the token does not say which key signed it');
-    const keySet = await keys.keysFor(header.kid, signal);
-    const claims = await verifyWithAny(text, keySet, {
-      issuer,
-      audience,
-      algorithms: ALGORITHMS,
-      requiredClaims: ['exp', 'sub'],
-      clockTolerance: CLOCK_TOLERANCE_SECONDS,
-      currentDate: new Date(clock.now()),
-    }).catch((error: unknown) => {
-      throw refusal(error, audience);
-    });
-    if (!Number.isSafeInteger(claims.exp)) throw refused("the token's expiry is no whole number");
-    return { ...readServiceAccountClaims(claims), issuer, expiresAt: Number(claims.exp) * 1000, claims };
-  }
-  return { verify, fetchKeys: () => keys.fetchNow() };
-}
-
-/** An issuer may publish two keys under one id, such as one key for two algorithms; either may be the right one. */
-async function verifyWithAny(
-  text: string,
-  keySet: LocalJWKSet,
-  options: NonNullable<Parameters<typeof jwtVerify>[2]>,
-): Promise<JWTPayload> {
-  try {
-    return (await jwtVerify(text, keySet, options)).payload;
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-    for await (const key of error) {
+    isOurs(text) {
       try {
-        return (await jwtVerify(text, key, options)).payload;
-      } catch (inner) {
-        if (!(inner instanceof errors.JWSSignatureVerificationFailed)) throw inner;
+        return checkFor(readUnverified(text)) !== undefined;
+      } catch {
+        return false;
       }
+    },
+
+    async prepare() {
+      const failures = [...checks].map(async ([issuer, check]) => {
+        const error: unknown = await check.prepare().catch((reason: unknown) => reason);
+        return error === undefined ? [] : [{ issuer, error }];
+      });
+      return (await Promise.all(failures)).flat();
+    },
+  };
+}
+
+function createCheck(trusted: TrustedIssuer, tools: { clock: Clock; fetch: Fetch | undefined }): IssuerCheck {
+  const { clock } = tools;
+  switch (trusted.check) {
+    case 'keys':
+      return createKeysCheck(createIssuerKeys(trusted, tools), trusted, clock);
+    case 'tokenReview': {
+      const keys = createIssuerKeys(keysOfReviewer(trusted), tools);
+      return createReviewCheck(trusted, { reviewer: createTokenReviewer(trusted, tools), keys, clock });
     }
-    throw new errors.JWSSignatureVerificationFailed();
   }
-}
-
-/** Unverified: good for choosing whom to ask, and for nothing else. */
-function peek(text: string): { header: ProtectedHeaderParameters; issuer: string | undefined } {
-  try {
-    const { iss } = decodeJwt<{ iss?: unknown }>(text);
-    return { header: decodeProtectedHeader(text), issuer: typeof iss === 'string' ? iss : undefined };
-  } catch {
-    throw refused('the password is not a ServiceAccount token');
-  }
-}
-
-/** The error itself is dropped: jose's carry the claims. */
-function refusal(error: unknown, audience: string): Problem {
-  if (error instanceof errors.JWTExpired) return refused('the token has expired');
-  if (error instanceof errors.JWKSNoMatchingKey)
-    return refused('the token was signed with a key that its issuer does not publish');
-  if (error instanceof errors.JWSSignatureVerificationFailed)
-    return refused("the token's signature is wrong");
-  if (!(error instanceof errors.JWTClaimValidationFailed)) return refused('the token cannot be verified');
-  if (error.reason === 'missing') return refused(`the token has no claim ${error.claim}`);
-  if (error.claim === 'aud')
-    return refused(`the token is meant for somebody else: its audience must be ${audience}`);
-  if (error.claim === 'nbf' && error.reason === 'check_failed') return refused('the token is not valid yet');
-  return refused(`the token's claim ${error.claim} is wrong`);
-}
-
-function refused(sentence: string): Problem {
-  return new Problem('login-refused', sentence);
 }

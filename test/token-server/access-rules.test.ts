@@ -6,7 +6,12 @@ import { grantAccess, withheldFrom } from '../../src/token-server/access-rules.t
 import { parseScopes, scopeText } from '../../src/token-server/registry-scope.ts';
 import { anyRule, anyScope, anySubject } from './arbitraries.ts';
 
-const builder = { issuer: 'https://cluster.example', namespace: 'team-a', serviceAccount: 'builder' };
+const builder = {
+  issuer: 'https://cluster.example',
+  namespace: 'team-a',
+  serviceAccount: 'builder',
+  claims: {},
+};
 
 const rule = (changes: Partial<AccessRule> = {}): AccessRule => ({
   namespaces: ['team-*'],
@@ -89,6 +94,13 @@ describe('a grant is what is asked and allowed, both', () => {
       'registry:catalog:*',
     ]);
   });
+});
+
+test('what was granted in two scopes of one repository is withheld in neither', () => {
+  const pull = { type: 'repository', name: 'team-a/app', actions: ['pull'] };
+  const push = { type: 'repository', name: 'team-a/app', actions: ['push'] };
+
+  expect(withheldFrom([pull, push], [push, pull])).toEqual([]);
 });
 
 describe('for any rules, any account and any request', () => {

@@ -20,6 +20,7 @@ export const anySubject = fc.record({
   issuer: fc.constantFrom('https://one.example', 'https://two.example'),
   namespace: anyWord,
   serviceAccount: anyWord,
+  claims: fc.constant({}),
 });
 
 export const anyRule = fc.record({

@@ -3,10 +3,10 @@ import { fetch as undiciFetch } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { showError } from '../../src/log.ts';
 import { SecretText } from '../../src/secret-text.ts';
-import { FETCH_DEADLINE_MS } from '../../src/token-server/fetch-key-set.ts';
 import { COOL_DOWN_MS, FRESH_MS, OLD_MS, RETRY_MS } from '../../src/token-server/issuer-keys.ts';
+import { CALL_DEADLINE_MS } from '../../src/token-server/json-call.ts';
 import { createTokenVerifier } from '../../src/token-server/verify-token.ts';
-import { problemOf, setUpTrust, until } from './set-up.ts';
+import { problemAtStart, problemOf, setUpTrust, until } from './set-up.ts';
 
 const DISCOVERY = '/.well-known/openid-configuration';
 const KEYS = '/openid/v1/jwks';
@@ -132,7 +132,7 @@ describe('an outage of the issuer', () => {
 
     const refused = problemOf(trust.verify(trust.issuer.token()));
     await until(() => trust.issuer.requests.length === 1);
-    await trust.clock.advance(FETCH_DEADLINE_MS);
+    await trust.clock.advance(CALL_DEADLINE_MS);
 
     expect(await refused).toMatchObject({ code: 'exchange-unreachable' });
     expect(showError(await refused).cause?.message).toMatch(/cannot be reached: no answer in 5 s$/);
@@ -149,7 +149,7 @@ describe('an outage of the issuer', () => {
     await until(() => trust.issuer.requests.length === 1);
     caller.abort();
     expect(await impatient).toMatchObject({ code: 'deadline' });
-    await trust.clock.advance(FETCH_DEADLINE_MS);
+    await trust.clock.advance(CALL_DEADLINE_MS);
 
     expect(await patient).toMatchObject({ code: 'exchange-unreachable' });
     expect(trust.issuer.requests).toHaveLength(1);
@@ -226,7 +226,7 @@ describe('what the issuer says is believed only so far:', () => {
     await using other = await setUpTrust();
     trust.folder.write('ca.pem', other.issuer.certificateAuthorityPem);
 
-    const problem = await problemOf(trust.verifier.fetchKeys());
+    const problem = await problemAtStart(trust.verifier);
 
     expect(problem.code).toBe('exchange-unreachable');
     expect(problem.message).toMatch(/cannot be reached: [A-Z_]*(?:CERT|SIGNATURE|ISSUER)[A-Z_]*$/);
@@ -265,18 +265,18 @@ describe('where an issuer is found', () => {
     const bearerFile = trust.folder.write('bearer', 'first\n');
     const verifier = createTokenVerifier({ issuers: [{ ...trust.trusted, bearerFile }], clock: trust.clock });
 
-    const refused = await problemOf(verifier.fetchKeys());
+    const refused = await problemAtStart(verifier);
     trust.folder.write('bearer', 'second\n');
 
     expect(refused).toMatchObject({ code: 'exchange-refused', details: { upstream: '403' } });
     expect(refused.message).toContain('the token in bearerFile must be valid there');
-    await expect(verifier.fetchKeys()).resolves.toBeUndefined();
+    await expect(verifier.prepare()).resolves.toEqual([]);
   });
 
   test('a CA file that is missing is named', async () => {
     await using trust = await setUpTrust({ trusted: { certificateAuthorityFile: '/nowhere/ca.pem' } });
 
-    const problem = await problemOf(trust.verifier.fetchKeys());
+    const problem = await problemAtStart(trust.verifier);
 
     expect(problem).toMatchObject({ code: 'file-unreadable' });
     expect(problem.message).toContain('/nowhere/ca.pem');
@@ -291,7 +291,7 @@ describe('where an issuer is found', () => {
     };
     const verifier = createTokenVerifier({ issuers: [trust.trusted], clock: trust.clock, fetch });
 
-    await verifier.fetchKeys();
+    await verifier.prepare();
 
     expect(redirects).toEqual(['manual', 'manual']);
   });

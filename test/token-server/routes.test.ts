@@ -25,12 +25,13 @@ async function setUp({ anyUser = false } = {}) {
   const trust = await setUpTrust();
   const { clock, verifier } = trust;
   const leaf = await (await createTestAuthority()).issue('signing');
-  const key = readSigningKey(new SecretText(leaf.keyPem), leaf.certificatePem, clock.now());
+  const key = readSigningKey(new SecretText(leaf.keyPem), leaf.certificatePem);
   const sign = createRegistryTokenSigner({
     issuer: 'keyless-pull',
     service: SERVICE,
     tokenSeconds: 300,
-    key,
+    header: 'x5c',
+    keys: { current: () => key },
     clock,
   });
   const lines: string[] = [];

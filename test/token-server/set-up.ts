@@ -80,6 +80,13 @@ export async function problemOf(promise: Promise<unknown>): Promise<Problem> {
   return error;
 }
 
+/** The Problem that the one issuer of a verifier has when it is asked before any login. */
+export async function problemAtStart(verifier: TokenVerifier): Promise<Problem> {
+  const [failure] = await verifier.prepare();
+  if (!isProblem(failure?.error)) throw failure?.error ?? new Error('nothing went wrong');
+  return failure.error;
+}
+
 /** Waits until something that goes on elsewhere (a real socket) has happened. */
 export async function until(happened: () => boolean): Promise<void> {
   while (!happened()) await new Promise((resolve) => setImmediate(resolve));

@@ -17,6 +17,14 @@ access:
     actions: [pull]
 `;
 
+const TWO_ISSUERS = SMALLEST.replace(
+  'access:',
+  '  - { issuer: https://two.example, audience: https://registry.two.example }\naccess:',
+);
+
+const REVIEW = `    check: tokenReview
+    tokenReview: { server: 'https://api.example:6443', bearerFile: token }`;
+
 function faultsOf(text: string): readonly string[] {
   try {
     parseTokenServerConfig(text, 'config.yaml');
@@ -86,19 +94,100 @@ access:
     expect(faults.join('\n')).toContain('no entry of issuers has this issuer');
   });
 
-  test.for([
+  test('may have several issuers, when every access rule names its own', () => {
+    const text = TWO_ISSUERS.replace('- namespaces', '- issuer: https://two.example\n    namespaces');
+
+    const config = parseTokenServerConfig(text, 'config.yaml');
+
+    expect(config.issuers.map(({ issuer, audience }) => [issuer, audience])).toEqual([
+      ['https://kubernetes.example', 'https://registry.team.example'],
+      ['https://two.example', 'https://registry.two.example'],
+    ]);
+  });
+
+  test('takes several signing keys, a header for registries with a jwks file, claims, and tokenReview', () => {
+    const text = SMALLEST.replace(
+      '  keys: [{ keyFile: key.pem, certificateFile: chain.pem }]',
+      '  keys: [{ keyFile: a, certificateFile: b }, { keyFile: c, certificateFile: d }]\n  header: kid',
+    )
+      .replace('    audience:', `${REVIEW}\n    audience:`)
+      .replace('    actions:', '    claims: { kubernetes.io/node/name: ["pool-*"] }\n    actions:');
+
+    const config = parseTokenServerConfig(text, 'config.yaml');
+
+    expect(config.signing).toMatchObject({ keys: [{ keyFile: 'a' }, { keyFile: 'c' }], header: 'kid' });
+    expect(config.access[0]?.claims).toEqual({ 'kubernetes.io/node/name': ['pool-*'] });
+    expect(config.issuers[0]).toMatchObject({
+      check: 'tokenReview',
+      tokenReview: { server: 'https://api.example:6443', bearerFile: 'token' },
+    });
+  });
+
+  test.for<[string, string, RegExp]>([
     [
-      'more than one issuer',
-      SMALLEST.replace('access:', '  - { issuer: https://two.example, audience: x }\naccess:'),
+      'a rule without an issuer where there are several',
+      TWO_ISSUERS,
+      /^config\.yaml:11: access\[0\]\.issuer: is required where there are several issuers/,
     ],
-    ['check: tokenReview', SMALLEST.replace('    audience:', '    check: tokenReview\n    audience:')],
-    ['more than one signing key', SMALLEST.replace(' }]', ' }, { keyFile: b, certificateFile: b }]')],
-    ['claims', SMALLEST.replace('    actions:', '    claims: { kubernetes.io/pod: [x] }\n    actions:')],
-  ] as const)('refuses by name what is not built yet: %s', ([what, text]) => {
+    [
+      'an issuer that stands there twice',
+      TWO_ISSUERS.replace('https://two.example', 'https://kubernetes.example').replace('["team-*"]', '["x"]'),
+      /^config\.yaml:9: issuers\[1\]\.issuer: this issuer stands above already; .* --service-account-issuer$/,
+    ],
+    [
+      'tokenReview that nobody asks for',
+      SMALLEST.replace(
+        '    audience:',
+        `${REVIEW.replace('check: tokenReview', 'check: keys')}\n    audience:`,
+      ),
+      /^config\.yaml:9: issuers\[0\]\.tokenReview: means nothing with check: keys$/,
+    ],
+    [
+      'fields for keys with tokenReview',
+      SMALLEST.replace('    audience:', `${REVIEW}\n    bearerFile: x\n    audience:`),
+      /^config\.yaml:10: issuers\[0\]\.bearerFile: means nothing with check: tokenReview, see tokenReview$/,
+    ],
+    [
+      'an API server without https',
+      SMALLEST.replace('    audience:', `${REVIEW.replace('https:', 'http:')}\n    audience:`),
+      /^config\.yaml:9: issuers\[0\]\.tokenReview\.server: write an https URL/,
+    ],
+    [
+      "an API server to which the pod's own token would go",
+      SMALLEST.replace('    audience:', `${REVIEW.replace(', bearerFile: token', '')}\n    audience:`),
+      /^config\.yaml:9: issuers\[0\]\.tokenReview\.bearerFile: is required$/,
+    ],
+    [
+      'a claim without a name',
+      SMALLEST.replace('    actions:', '    claims: { "kubernetes.io//name": [x] }\n    actions:'),
+      /access\[0\]\.claims\.kubernetes\.io\/\/name: a claim is names joined by "\/"/,
+    ],
+    [
+      'a claim for which no value will do',
+      SMALLEST.replace('    actions:', '    claims: { sub: [] }\n    actions:'),
+      /access\[0\]\.claims\.sub: /,
+    ],
+    [
+      'a header that no registry knows',
+      SMALLEST.replace('signing:', 'signing:\n  header: jwk'),
+      /^config\.yaml:5: signing\.header: must be one of x5c, kid$/,
+    ],
+  ])('refuses %s', ([, text, fault]) => {
     const faults = faultsOf(text);
 
-    expect(faults).toHaveLength(1);
-    expect(faults[0]).toContain(`: ${what} is not built in this version`);
+    expect(faults.filter((one) => fault.test(one))).toHaveLength(1);
+  });
+
+  test('refuses two issuers that are both the cluster it runs in', () => {
+    const here = (name: string) =>
+      `  - { issuer: https://${name}.example, audience: x, check: tokenReview }\n`;
+    const text = SMALLEST.replace('access:', `${here('two')}${here('three')}access:`);
+
+    const faults = faultsOf(text.replace('- namespaces', '- issuer: https://two.example\n    namespaces'));
+
+    expect(faults).toEqual([
+      'config.yaml:10: issuers[2].check: two issuers cannot both be the cluster this runs in: say with tokenReview where to ask',
+    ]);
   });
 
   test.for([

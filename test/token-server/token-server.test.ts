@@ -4,11 +4,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { Agent, fetch } from 'undici';
 import { describe, expect, test } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
 import { runTokenServer } from '../../src/cli/token-server.ts';
 import { createLog } from '../../src/log.ts';
 import type { CertifiedKey, TestAuthority } from '../fakes/fake-issuer.ts';
-import { createTestAuthority } from '../fakes/fake-issuer.ts';
+import { createFakeIssuer, createTestAuthority } from '../fakes/fake-issuer.ts';
 import { problemOf, setUpTrust, until } from './set-up.ts';
+import { createTokenReviewDouble } from './token-review-double.ts';
 
 async function setUp() {
   const trust = await setUpTrust();
@@ -104,7 +106,7 @@ describe('the token server', () => {
     const after = await fetch(`${server.url}/auth/token`, { headers });
 
     expect([before.status, after.status]).toEqual([503, 200]);
-    expect(world.lines.join()).toContain("the issuer's keys are not known yet");
+    expect(world.lines.join()).toContain('the issuer cannot be asked yet');
   });
 
   test('finishes what it has begun before it stops', async () => {
@@ -124,12 +126,129 @@ describe('the token server', () => {
     await stopped;
   });
 
+  test('gives new connections the new serving certificate, and keeps the old ones', async () => {
+    await using world = await setUp();
+    const { files } = world;
+    const path = world.config(
+      `tls: { certificateFile: ${files.servingChain}, keyFile: ${files.servingKey} }`,
+    );
+    await using server = await runTokenServer({ config: path }, world.io);
+    const next = await createTestAuthority('the next authority');
+    const pair = await next.issue('renewed');
+    const trusting = (ca: string) => new Agent({ allowH2: false, connect: { ca } });
+    const old = trusting(world.authority.certificatePem);
+    const renewed = trusting(next.certificatePem);
+    const url = `${server.url}/healthz`;
+    const health = async (dispatcher: Agent) => await (await fetch(url, { dispatcher })).json();
+    await health(old);
+
+    world.folder.write('serving-key.pem', pair.keyPem);
+    world.folder.write('serving-chain.pem', pair.certificatePem);
+    await world.clock.advance(10_000);
+    await until(() => world.lines.join().includes('certificate reloaded'));
+
+    expect(await health(renewed)).toEqual({ status: 'ok' });
+    expect(await health(old)).toEqual({ status: 'ok' });
+    await Promise.all([old.close(), renewed.close()]);
+  });
+
+  test('signs with the key that replaced the old one, without a restart', async () => {
+    await using world = await setUp();
+    await using server = await runTokenServer({ config: world.config() }, world.io);
+    const headers = basic('team-a/builder', await world.issuer.token());
+    const leafOf = async () => {
+      const body = (await (await fetch(`${server.url}/auth/token`, { headers })).json()) as { token: string };
+      const header = Buffer.from(body.token.split('.')[0] ?? '', 'base64url').toString();
+      return (JSON.parse(header) as { x5c: string[] }).x5c[0];
+    };
+    const pem = (certificate: string) => certificate.replaceAll(/-----[^-]+-----|\s/g, '');
+    const before = await leafOf();
+    const leaf = await world.authority.issue('the next key');
+
+    world.folder.write('signing-key.pem', leaf.keyPem);
+    world.folder.write('signing-chain.pem', leaf.certificatePem);
+    await world.clock.advance(10_000);
+
+    expect(before).not.toBe(pem(leaf.certificatePem));
+    expect(await leafOf()).toBe(pem(leaf.certificatePem));
+  });
+
+  test('keeps clusters apart: a namespace of one has no right of its namesake in the other', async () => {
+    await using world = await setUp();
+    await using other = await createFakeIssuer({ clock: world.clock });
+    const text = readFileSync(world.config(), 'utf8')
+      .replace(
+        'access:\n',
+        `  - { issuer: '${other.url}', audience: '${other.audience}', certificateAuthorityFile: ${world.folder.write('other.pem', other.certificateAuthorityPem)} }
+access:
+  - { issuer: '${other.url}', namespaces: [team-a], repositories: ['other/{namespace}/**'], actions: [pull] }
+`,
+      )
+      .replace('  - { namespaces', `  - { issuer: '${world.issuer.url}', namespaces`);
+    const path = world.folder.write('two.yaml', text);
+    await using server = await runTokenServer({ config: path }, world.io);
+    const granted = async (token: string) => {
+      const scope = 'scope=repository:team-a/app:pull&scope=repository:other/team-a/app:pull';
+      const answer = await fetch(`${server.url}/auth/token?${scope}`, {
+        headers: basic('team-a/builder', token),
+      });
+      return ((await answer.json()) as { scope: string }).scope;
+    };
+
+    expect(await granted(await world.issuer.token())).toBe('repository:team-a/app:pull');
+    expect(await granted(await other.token())).toBe('repository:other/team-a/app:pull');
+  });
+
+  test('says at the start which API server will not be asked, and answers 503 until it can', async () => {
+    await using world = await setUp();
+    await using double = await createTokenReviewDouble({ issuer: world.issuer, clock: world.clock });
+    const ca = world.folder.write('api-ca.pem', double.server.certificateAuthorityPem);
+    const bearer = world.folder.write('reviewer', 'wrong');
+    const text = readFileSync(world.config(), 'utf8').replace(
+      /, certificateAuthorityFile: \S+ }/,
+      `, check: tokenReview, tokenReview: { server: '${double.server.url}', certificateAuthorityFile: ${ca}, bearerFile: ${bearer} } }`,
+    );
+    await using server = await runTokenServer({ config: world.folder.write('review.yaml', text) }, world.io);
+    const headers = basic('team-a/builder', await world.issuer.token());
+
+    const before = await fetch(`${server.url}/auth/token`, { headers });
+    world.folder.write('reviewer', double.bearer);
+    await world.clock.advance(5000);
+    const after = await fetch(`${server.url}/auth/token`, { headers });
+
+    expect([before.status, before.headers.get('retry-after'), after.status]).toEqual([503, '1', 200]);
+    expect(world.lines.join()).toContain('bearerFile must hold a valid token');
+  });
+
   test('options win over the config file', async () => {
     await using world = await setUp();
     await using server = await runTokenServer({ config: world.config(), host: 'localhost' }, world.io);
 
     expect(server.url).toMatch(/^http:\/\/localhost:/);
   });
+});
+
+test('--print-jwks prints the public half of every signing key, and nothing else', async () => {
+  await using world = await setUp();
+  const printed = { out: '', err: '' };
+
+  const code = await runProgram(
+    'keyless-pull',
+    ['token-server', '--config', world.config(), '--print-jwks'],
+    {
+      out: (text) => (printed.out += text),
+      err: (text) => (printed.err += text),
+      readStdin: async () => '',
+      signal: new AbortController().signal,
+      isTerminal: false,
+    },
+  );
+
+  expect({ code, err: printed.err }).toEqual({ code: 0, err: '' });
+  const { keys } = JSON.parse(printed.out) as { keys: Record<string, string>[] };
+  expect(keys.map((key) => Object.keys(key).toSorted())).toEqual([
+    ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y'],
+  ]);
 });
 
 describe('the token server does not start', () => {
