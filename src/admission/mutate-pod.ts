@@ -1,7 +1,8 @@
 // The flow for one pod that is being created: what it needs, what is known of that, and the patch. Nothing is minted,
 // exchanged or written here, dry run or not; the worker acts on the pod once it is stored.
 import { credentialsText, patchFor } from '../core/pod-patch.ts';
-import { injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts';
+import { takenVolumes } from '../core/pod-mounts.ts';
+import { fieldsOf, injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts';
 import { isUsable } from '../core/pull-credential.ts';
 import { planPulls, type Plan, type PlannedNeed, type PlanSettings } from '../core/pull-plan.ts';
 import { PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
@@ -24,6 +25,8 @@ export interface MutateTools extends SubjectTools {
   readonly settings: () => PlanSettings;
   /** True if a worker renewed its Lease in the last 10 s. */
   readonly workerIsAlive: () => boolean;
+  /** True if that worker has the right to open gates there; absent: everywhere. */
+  readonly mayOpenGates?: (namespace: string) => boolean;
   readonly clock: Clock;
 }
 
@@ -53,7 +56,7 @@ export function createMutatePod(tools: MutateTools): MutatePod {
     const inView = subjectInView(tools, pod.namespace, pod.serviceAccount);
     const plan = planPulls(pod, inView.account, labels, settings);
     // An account is looked up only for a pod that needs something, whatever the account's annotations say.
-    if (inView.presence === 'known' || !carriesAnything(plan))
+    if (inView.presence === 'known' || !isAccountsToSay(plan))
       return judge(tools, request, pod, inView, plan);
     const subject = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
     return judge(tools, request, pod, subject, planPulls(pod, subject.account, labels, settings));
@@ -73,24 +76,37 @@ function judge(
   if (refusal) return deny(refusal.code, denialText(refusal), { facts, audit: auditOf(plan, false) });
 
   const isHeld = mayBeHeld(pod) && standings.some(isWorthWaiting);
-  const gate = isHeld && tools.workerIsAlive();
+  const obstacle = isHeld ? obstacleTo(tools, pod.namespace) : undefined;
+  const gate = isHeld && obstacle === undefined;
   const operations = patchFor(request.object, pod, plan, gate);
   const warnings = plan.leftOut.map(({ message }) => message);
+  for (const name of takenVolumes(fieldsOf(fieldsOf(request.object)['spec']), plan))
+    warnings.push(`volume ${name} is not of keyless-pull's making: it stays as it is, and is not mounted`);
   for (const standing of standings) if (standing.kind === 'refused') warnings.push(warningFor(standing));
   if (subject.presence === 'missing') {
     warnings.push(`ServiceAccount ${pod.serviceAccount} does not exist, and has no credentials yet`);
   }
-  if (isHeld && !gate) {
-    warnings.push(
-      'no worker is alive: this pod is not held until its credentials exist, and may fail to pull',
-    );
-  }
+  if (obstacle !== undefined)
+    warnings.push(`${obstacle}: this pod is not held until its credentials exist, and may fail to pull`);
   const reason = reasonFor(pod, plan, operations.length, gate);
   return patch(reason, operations, { facts, warnings, audit: auditOf(plan, gate) });
 }
 
+/** Why a pod cannot be held: nobody would let it go again. */
+function obstacleTo({ workerIsAlive, mayOpenGates }: MutateTools, namespace: string): string | undefined {
+  if (!workerIsAlive()) return 'no worker is alive';
+  if (mayOpenGates && !mayOpenGates(namespace))
+    return `the worker has no right to open gates in ${namespace}`;
+  return undefined;
+}
+
 function carriesAnything(plan: Plan): boolean {
   return plan.needs.length > 0 || plan.onNode.length > 0 || plan.tokens.length > 0;
+}
+
+/** What an account without annotations has no parameters for, one with them may have. */
+function isAccountsToSay(plan: Plan): boolean {
+  return carriesAnything(plan) || plan.leftOut.some(({ reason }) => reason === 'parameters');
 }
 
 type NeedStanding = PlannedNeed & Standing;

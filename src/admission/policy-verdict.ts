@@ -1,7 +1,6 @@
-// From what the policy found in a pod to what the API server is told, by the mode of the path.
-import { hintFor, type Finding, type PolicyMode } from '../core/pull-policy.ts';
+// From what the policy found in an object to what the API server is told, by the mode of the path.
 import { allow, deny, type Verdict } from './verdict.ts';
-import type { PodView } from '../core/pod-view.ts';
+import type { Finding, PolicyMode } from '../core/pull-policy.ts';
 
 export type ValidateMode = Exclude<PolicyMode, 'off'>;
 
@@ -10,42 +9,49 @@ const ANNOUNCED_DAYS = 14;
 /** Listed one by one in a denial; of the rest only the number. */
 const MOST_LISTED = 10;
 
-/** `before` is the pod before an UPDATE: what it had then never denies. `notes` are warnings that never deny either. */
-export function policyVerdict(
-  mode: ValidateMode,
-  pod: PodView,
-  before: PodView | undefined,
-  findings: readonly Finding[],
-  notes: readonly string[],
-): Verdict {
-  const old = new Set(before?.pullSecrets);
-  const open = findings.filter(({ exemption }) => !exemption);
-  const isDenied = ({ secret }: Finding) => mode === 'enforce' && !old.has(secret);
-  const denied = open.filter(isDenied);
-  const warned = open.filter((finding) => !isDenied(finding));
-  const extra = {
-    facts: { pod: pod.name, serviceAccount: pod.serviceAccount, findings: findings.length },
-    audit: auditOf(findings),
-    warnings:
-      mode === 'audit'
-        ? []
-        : [...warned.map(({ what }) => what), ...cureOf(warned), ...announcements(findings), ...notes],
-  };
-  const [first] = denied;
-  if (first) return deny('finding', denialText(pod, denied, first), extra);
-  if (open.length > 0) return allow('finding', extra);
-  return allow(findings.length > 0 ? 'exempt' : 'no-finding', extra);
+/** What was judged. */
+export interface Judged {
+  /** Fields of the log line. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** The command that shows more. */
+  readonly hint: string;
+  /** In mode `enforce`, whether this finding is a reason to refuse. */
+  readonly mayDeny: (finding: Finding) => boolean;
+  /** Warnings that are no findings. */
+  readonly notes: readonly string[];
+  /** Said in mode `enforce` of findings that do not deny; absent: nothing. */
+  readonly consequence?: string;
 }
 
-function denialText(pod: PodView, denied: readonly Finding[], first: Finding): string {
+export function policyVerdict(mode: ValidateMode, findings: readonly Finding[], judged: Judged): Verdict {
+  const open = findings.filter(({ exemption }) => !exemption);
+  const isDenied = (finding: Finding) => mode === 'enforce' && judged.mayDeny(finding);
+  const denied = open.filter(isDenied);
+  const warned = open.filter((finding) => !isDenied(finding));
+  const warnings = [...warningsOf(warned, mode, judged), ...announcements(findings), ...judged.notes];
+  const told = {
+    facts: { ...judged.facts, findings: findings.length },
+    audit: auditOf(findings),
+    warnings: mode === 'audit' ? [] : warnings,
+  };
+  const [first] = denied;
+  if (first) return deny('finding', denialText(denied, first, judged), told);
+  if (open.length > 0) return allow('finding', told);
+  return allow(findings.length > 0 ? 'exempt' : 'no-finding', told);
+}
+
+function denialText(denied: readonly Finding[], first: Finding, { hint }: Judged): string {
   if (denied.length === 1) return first.message;
   const more = denied.length - MOST_LISTED;
   const listed = denied.slice(0, MOST_LISTED).map(({ what }) => what);
-  return `${[...listed, ...(more > 0 ? [`and ${more} more`] : []), first.cure].join('; ')} ${hintFor(pod)}`;
+  return `${[...listed, ...(more > 0 ? [`and ${more} more`] : []), first.cure].join('; ')} (${hint})`;
 }
 
-function cureOf([first]: readonly Finding[]): string[] {
-  return first ? [first.cure] : [];
+function warningsOf(warned: readonly Finding[], mode: ValidateMode, { consequence }: Judged): string[] {
+  const [first] = warned;
+  if (!first) return [];
+  const more = mode === 'enforce' && consequence !== undefined ? [consequence] : [];
+  return [...warned.map(({ what }) => what), first.cure, ...more];
 }
 
 function announcements(findings: readonly Finding[]): string[] {

@@ -14,11 +14,13 @@ import type { ValidatePod } from './validate-pod.ts';
 
 export interface RouteTools {
   readonly mutatePod: MutatePod;
-  readonly validatePod: ValidatePod;
+  readonly validate: ValidatePod;
   /** For GET /healthz and GET /readyz. */
   readonly health?: RequestListener;
   /** True once reviews are to go to another replica. */
   readonly isDraining: () => boolean;
+  /** Why this replica takes no more reviews now, if it does not. */
+  readonly isOverloaded?: () => string | undefined;
   /** Told of every answer to a known path, for metrics. */
   readonly onAnswer: (path: ReviewPath, outcome: Outcome, reason: string, seconds: number) => void;
   readonly clock: Clock;
@@ -38,7 +40,7 @@ const PATHS: readonly ReviewPath[] = ['mutate', 'validate/enforce', 'validate/wa
 
 /** A request listener; the express app behind it is nobody else's business. */
 export function createRoutes(tools: RouteTools): RequestListener {
-  const { mutatePod, validatePod, health, isDraining, onAnswer, clock, log } = tools;
+  const { mutatePod, validate, health, isDraining, isOverloaded, onAnswer, clock, log } = tools;
   const readBody = createBodyReader({ bytes: LARGEST_REVIEW_BYTES, togetherBytes: LARGEST_TOGETHER_BYTES });
   // The fields of a pod's line are flat, so the paths into nested ones, half of a line's cost, have nothing to find there.
   const podLog = log.child({}, { redact: ['token', 'password', 'secret', 'authorization'] });
@@ -88,6 +90,8 @@ export function createRoutes(tools: RouteTools): RequestListener {
       onAnswer(path, 'refused', problem.code, (clock.monotonic() - startedAt) / 1000);
     };
     if (isDraining()) return sendBack(503, new Problem('not-ready', 'this replica is stopping'));
+    const overload = isOverloaded?.();
+    if (overload !== undefined) return sendBack(503, new Problem('not-ready', overload));
     if (isEncoded(request)) return sendBack(415, new Problem('review-malformed', 'the body is compressed'));
     let review: AdmissionRequest;
     try {
@@ -102,7 +106,7 @@ export function createRoutes(tools: RouteTools): RequestListener {
     }
     const verdict = await judge(path, callFor(request, startedAt, clock), review).catch((error: unknown) => {
       if (!isProblem(error)) log.error({ ...namesOf(review), path, error }, 'review failed');
-      return verdictForFailure(path, error);
+      return verdictForFailure(path, error, review.kind);
     });
     if (verdict.kind === 'none') {
       log.warn({ ...namesOf(review), path, code: verdict.problem.code }, 'review sent back');
@@ -121,16 +125,17 @@ export function createRoutes(tools: RouteTools): RequestListener {
       case 'mutate':
         return mutatePod(call, review);
       case 'validate/enforce':
-        return validatePod(call, review, 'enforce');
+        return validate(call, review, 'enforce');
       case 'validate/warn':
-        return validatePod(call, review, 'warn');
+        return validate(call, review, 'warn');
       case 'validate/audit':
-        return validatePod(call, review, 'audit');
+        return validate(call, review, 'audit');
     }
   }
 
-  /** One line per pod that was touched; for the rest a line for who looks for it. */
+  /** One line per object that was touched; for the rest a line for who looks for it. */
   function note(path: ReviewPath, review: AdmissionRequest, verdict: Verdict, durationMs: number): void {
+    const isPod = review.kind === 'Pod';
     const level = verdict.kind === 'allow' ? 'debug' : 'info';
     if (!podLog.isLevelEnabled(level)) return;
     const { uid, namespace, dryRun } = review;
@@ -145,11 +150,11 @@ export function createRoutes(tools: RouteTools): RequestListener {
     };
     switch (verdict.kind) {
       case 'allow':
-        return podLog.debug(fields, 'pod left alone');
+        return podLog.debug(fields, isPod ? 'pod left alone' : 'object left alone');
       case 'patch':
         return podLog.info(fields, 'pod given its references');
       case 'deny':
-        return podLog.info(fields, 'pod denied');
+        return podLog.info(fields, isPod ? 'pod denied' : 'account denied');
     }
   }
 

@@ -1,10 +1,17 @@
 // The policy for one pod in its final state: static pull secrets are denied, warned of or noted, as the path says. It
 // never patches.
 import { parseImageReference } from '../core/image-reference.ts';
-import { injectionOf, viewPod, type AccountView, type PodView } from '../core/pod-view.ts';
-import { findingsOf, type Finding, type Policy } from '../core/pull-policy.ts';
+import {
+  injectionOf,
+  viewPod,
+  type AccountView,
+  type NamespaceView,
+  type PodView,
+} from '../core/pod-view.ts';
+import { findingsOf, hintFor, recordedNames, type Finding, type Policy } from '../core/pull-policy.ts';
 import { planPulls, type Plan, type PlanSettings } from '../core/pull-plan.ts';
 import { INJECT_LABEL, PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
+import { writerOf } from '../core/workload.ts';
 import { Problem } from '../problem.ts';
 import {
   lookUpSubject,
@@ -20,7 +27,7 @@ import type { ClusterView } from '../cluster/cluster.ts';
 import type { AdmissionRequest } from './review.ts';
 
 export interface ValidateTools extends SubjectTools {
-  readonly view: SubjectTools['view'] & Pick<ClusterView, 'recordsOf'>;
+  readonly view: SubjectTools['view'] & Pick<ClusterView, 'recordsOf' | 'record'>;
   /** Read for every pod, so that a reloaded config counts at once. */
   readonly settings: () => PlanSettings & { readonly policy: Policy };
   /** Told of each finding, exempt or not; for metrics. */
@@ -42,27 +49,46 @@ export function createValidatePod(tools: ValidateTools): ValidatePod {
     const settings = tools.settings();
     const namespace = await namespaceFor(tools, call, pod.namespace, settings.rules);
     const account = await accountFor(tools, call, pod);
-    // A label never changes whose a Secret is, so the plan is that of a pod which did not opt out.
-    const asIfIncluded: PodView = { ...pod, isMirror: false, labels: { ...pod.labels, [INJECT_LABEL]: '' } };
-    const plan = planPulls(asIfIncluded, account, namespace?.labels ?? {}, settings);
-    const namespaceOptedIn = injectionOf(namespace) === 'enabled';
-    const records = recordedNames(tools.view, account);
-    const { policy } = settings;
-    const findings = findingsOf({
-      pod,
-      account,
-      plan,
-      ...records,
-      namespaceOptedIn,
-      policy,
-      now: tools.clock.now(),
-    });
+    const writtenIn = writerOf(request.object);
+    const { findings, plan, namespaceOptedIn } = podFindings(tools, pod, account, namespace, writtenIn);
     for (const finding of findings) tools.onFinding(mode, pod.namespace, finding);
     const notes = namespaceOptedIn
       ? [...lostReferences(pod, before, plan), ...lateImages(pod, before, plan)]
       : [];
-    return policyVerdict(mode, pod, before, findings, notes);
+    const old = new Set(before?.pullSecrets);
+    return policyVerdict(mode, findings, {
+      facts: { pod: pod.name, serviceAccount: pod.serviceAccount },
+      hint: hintFor(pod),
+      mayDeny: ({ secret }) => !old.has(secret),
+      notes,
+    });
   };
+}
+
+/** The findings of a pod that is there, or will be; `writtenIn` as in PolicyQuestion. */
+export function podFindings(
+  { view, settings, clock }: Pick<ValidateTools, 'view' | 'settings' | 'clock'>,
+  pod: PodView,
+  account: AccountView,
+  namespace: NamespaceView | undefined,
+  writtenIn: string | undefined,
+): { readonly findings: readonly Finding[]; readonly plan: Plan; readonly namespaceOptedIn: boolean } {
+  const { policy, ...plannable } = settings();
+  // A label never changes whose a Secret is, so the plan is that of a pod which did not opt out.
+  const asIfIncluded: PodView = { ...pod, isMirror: false, labels: { ...pod.labels, [INJECT_LABEL]: '' } };
+  const plan = planPulls(asIfIncluded, account, namespace?.labels ?? {}, plannable);
+  const namespaceOptedIn = injectionOf(namespace) === 'enabled';
+  const findings = findingsOf({
+    pod,
+    account,
+    plan,
+    ...recordedNames(view.recordsOf(account.namespace, account.name), account.uid),
+    namespaceOptedIn,
+    policy,
+    ...(writtenIn !== undefined && { writtenIn }),
+    now: clock.now(),
+  });
+  return { findings, plan, namespaceOptedIn };
 }
 
 /** CREATE, an UPDATE that changes images, and ephemeral containers; `resize` and the rest change nothing that is pulled. */
@@ -79,29 +105,25 @@ function isJudged(
   );
 }
 
-/** Without a pull secret in the pod, only the account's name matters. One that does not exist has no list to inherit from. */
-async function accountFor(tools: ValidateTools, call: Call, pod: PodView): Promise<AccountView> {
+/**
+ * Without a pull secret in the pod, only the account's name matters, unless there will be one by inheritance. An account
+ * that does not exist has no list to inherit from.
+ */
+export async function accountFor(
+  tools: SubjectTools,
+  call: Call,
+  pod: PodView,
+  look: 'if-it-matters' | 'always' = 'if-it-matters',
+): Promise<AccountView> {
   const inView = subjectInView(tools, pod.namespace, pod.serviceAccount);
-  if (inView.presence === 'known' || pod.pullSecrets.length === 0) return inView.account;
+  const matters = look === 'always' || pod.pullSecrets.length > 0;
+  if (inView.presence === 'known' || !matters) return inView.account;
   const { account, presence } = await lookUpSubject(tools, call, pod.namespace, pod.serviceAccount);
   if (presence !== 'unknown') return account;
   throw new Problem(
     'not-ready',
     `ServiceAccount ${pod.serviceAccount} is not known yet, and the API server could not be asked`,
   );
-}
-
-function recordedNames(
-  view: ValidateTools['view'],
-  account: AccountView,
-): { recorded: Set<string>; foreign: Set<string> } {
-  const recorded = new Set<string>();
-  const foreign = new Set<string>();
-  for (const { accountUid, secretName, status } of view.recordsOf(account.namespace, account.name)) {
-    if (accountUid !== account.uid) continue;
-    (status?.reason === 'secret-not-ours' ? foreign : recorded).add(secretName);
-  }
-  return { recorded, foreign };
 }
 
 /** Somebody after us took out what we had put in: the pod would not find its credential. */

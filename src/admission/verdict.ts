@@ -20,6 +20,9 @@ export type VerdictReason =
   | 'no-finding'
   | 'finding'
   | 'exempt'
+  | 'annotations-malformed'
+  | 'has-controller'
+  | 'unchanged'
   | 'not-checked'
   | ProblemCode
   | 'fault';
@@ -75,11 +78,12 @@ export function deny(reason: VerdictReason, message: string, extra: Extra = {}):
 
 /**
  * What a failure becomes. A pod whose references or policy cannot be known is refused, and its owner tries again; what
- * is over in a second is asked again; where a path only warns, nobody is held up.
+ * is over in a second is asked again; where a path only warns, nobody is held up. Of another kind than a pod nothing is
+ * held up on any path: a new namespace must get its account whatever happens.
  */
-export function verdictForFailure(path: ReviewPath, error: unknown): Verdict | NoVerdict {
+export function verdictForFailure(path: ReviewPath, error: unknown, kind = 'Pod'): Verdict | NoVerdict {
   const problem = isProblem(error) ? error : undefined;
-  switch (path) {
+  switch (kind === 'Pod' ? path : 'validate/audit') {
     case 'mutate':
     case 'validate/enforce':
       return problem && isPassing(problem) ? { kind: 'none', problem } : failed(problem);

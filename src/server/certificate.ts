@@ -1,5 +1,5 @@
-// The serving certificate and its key: read from two files, read again while the program runs, never exchanged for a
-// pair that does not fit.
+// The serving certificate and its key: read from two files or whatever else holds them, read again while the program runs,
+// never exchanged for a pair that does not fit.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Problem } from '../problem.ts';
@@ -28,27 +28,61 @@ export interface CertificateFiles {
   readonly keyFile: string;
 }
 
+/** Where the pair is; `certificateFile` and `keyFile` are what its halves are called in sentences. */
+export interface CertificateSource extends CertificateFiles {
+  /** @throws Problem */
+  read(): Promise<{ readonly certificate: string; readonly key: SecretText }>;
+  readonly pollMs: number;
+  /** Waits for the first pair, once a second, until the signal aborts; `onWait` is told what is wrong. Absent: it must be there. */
+  readonly wait?: { readonly signal: AbortSignal; onWait(problem: Problem): void };
+}
+
+export interface CertificateTools {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told after each look whether what is there is what is served. */
+  onLook?(isTaken: boolean): void;
+}
+
 /** Kubernetes brings a changed Secret to a volume within a minute or two; ten seconds more are not felt. */
 const POLL_MS = 10_000;
+const FIRST_PAIR_MS = 1_000;
 
 /**
- * Reads the pair, and looks at the files every 10 s until disposed. A later pair that cannot be used leaves the old one
- * in place, with one warning. Polled and not watched: a mounted Secret changes by renamed links, which watches miss.
- * @throws Problem `certificate-unreadable`, only for the first pair
+ * Reads the pair from files, and looks at them every 10 s until disposed. Polled and not watched: a mounted Secret changes by
+ * renamed links, which watches miss. @throws Problem `certificate-unreadable`, only for the first pair
  */
-export async function createCertificate(
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
-  files: CertificateFiles,
+export function createCertificate(tools: CertificateTools, files: CertificateFiles): Promise<Certificate> {
+  const { certificateFile, keyFile } = files;
+  // One after the other: of two that are missing always the same is named.
+  const read = async () => ({
+    certificate: await readText(certificateFile),
+    key: new SecretText(await readText(keyFile)),
+  });
+  return followCertificate(tools, { certificateFile, keyFile, read, pollMs: POLL_MS });
+}
+
+/**
+ * The same from any source. A later pair that cannot be used, or that has ended while the one in use has not, leaves the old one
+ * in place, with one warning. @throws Problem only for the first pair; what `wait.signal` aborted with
+ */
+export async function followCertificate(
+  { clock, log, onLook }: CertificateTools,
+  source: CertificateSource,
 ): Promise<Certificate> {
   const listeners = new Set<(pair: CertificatePair) => void>();
   const stop = new AbortController();
-  let current = await readPair(files);
+  let current = await firstPair(source, clock);
   let lastFault = '';
+  onLook?.(true);
 
   async function reload(): Promise<boolean> {
     try {
-      const pair = await readPair(files);
+      const pair = await readPair(source);
+      const isOver = pair.expiresAt <= clock.now() && current.expiresAt > clock.now();
+      if (isOver) throw unreadable(`the certificate in ${source.certificateFile} has expired`);
       lastFault = '';
+      onLook?.(true);
       if (pair.certificate === current.certificate && pair.key.reveal() === current.key.reveal())
         return false;
       current = pair;
@@ -57,6 +91,7 @@ export async function createCertificate(
       return true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      onLook?.(false);
       if (error.message !== lastFault) log.warn({ error }, 'certificate not reloaded');
       lastFault = error.message;
       return false;
@@ -66,7 +101,7 @@ export async function createCertificate(
   async function poll(): Promise<void> {
     for (;;) {
       try {
-        await clock.sleep(POLL_MS, stop.signal);
+        await clock.sleep(source.pollMs, stop.signal);
       } catch {
         return;
       }
@@ -89,13 +124,26 @@ export async function createCertificate(
   };
 }
 
-async function readPair({ certificateFile, keyFile }: CertificateFiles): Promise<CertificatePair> {
-  const [certificate, key] = await Promise.all([readText(certificateFile), readText(keyFile)]);
-  const { parsed, privateKey } = parsePair(certificate, key, { certificateFile, keyFile });
+async function firstPair(source: CertificateSource, clock: Clock): Promise<CertificatePair> {
+  for (;;) {
+    try {
+      return await readPair(source);
+    } catch (error) {
+      if (!source.wait || !(error instanceof Problem)) throw error;
+      source.wait.onWait(error);
+      await clock.sleep(FIRST_PAIR_MS, source.wait.signal);
+    }
+  }
+}
+
+async function readPair(source: CertificateSource): Promise<CertificatePair> {
+  const { certificateFile, keyFile } = source;
+  const { certificate, key } = await source.read();
+  const { parsed, privateKey } = parsePair(certificate, key.reveal(), { certificateFile, keyFile });
   if (!parsed.checkPrivateKey(privateKey)) {
     throw unreadable(`${keyFile} is not the key of the certificate in ${certificateFile}`);
   }
-  return { certificate, key: new SecretText(key), expiresAt: Date.parse(parsed.validTo) };
+  return { certificate, key, expiresAt: Date.parse(parsed.validTo) };
 }
 
 function parsePair(certificate: string, key: string, files: CertificateFiles) {

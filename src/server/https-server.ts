@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Certificate, CertificatePair } from './certificate.ts';
 import type { Drain } from './drain.ts';
+import type { Load } from './load.ts';
 
 export interface HttpsServer extends AsyncDisposable {
   /** The port that was opened, also where 0 was asked for. */
@@ -17,6 +18,7 @@ export interface HttpsServerTools {
   readonly certificate: Pick<Certificate, 'current' | 'onChange'>;
   readonly handler: RequestListener;
   readonly drain: Drain;
+  readonly load: Load;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -42,8 +44,6 @@ const REQUEST_MS = 15_000;
 const HANDSHAKE_MS = 10_000;
 /** For answers that are on their way when the port shuts. */
 const LAST_ANSWERS_MS = 2_000;
-/** An API server keeps 25 connections and opens more under load; some hundred for each of five are far from this. */
-const MOST_CONNECTIONS = 2048;
 
 /**
  * Listens until disposed; disposing drains first. @throws Problem `port-taken`, also for an address that is not ours
@@ -52,7 +52,7 @@ export async function createHttpsServer(
   tools: HttpsServerTools,
   options: HttpsServerOptions,
 ): Promise<HttpsServer> {
-  const { certificate, handler, drain, clock, log } = tools;
+  const { certificate, handler, drain, load, clock, log } = tools;
   const server = createServer(
     {
       ...contextOf(certificate.current()),
@@ -64,10 +64,12 @@ export async function createHttpsServer(
     },
     (request, response) => {
       if (drain.phase() !== 'serving') response.setHeader('connection', 'close');
+      response.once('close', load.begin());
       handler(request, response);
     },
   );
-  server.maxConnections = MOST_CONNECTIONS;
+  server.maxConnections = load.mostConnections;
+  server.on('connection', (socket) => load.connected(socket));
   const ignoreChanges = certificate.onChange((pair) => {
     try {
       server.setSecureContext(contextOf(pair));

@@ -2,6 +2,8 @@
 // from tables here, and namespaces are counted by name only up to a number.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { metricTable, type MetricLabel, type MetricName } from './metric-table.ts';
+import { createNamespaceLabel } from './namespace-label.ts';
 import type { ProblemCode } from '../problem.ts';
 
 export interface Metrics {
@@ -15,6 +17,11 @@ export interface Metrics {
   exchange(rule: string, result: 'issued' | ProblemCode, seconds: number): void;
   /** How long a gate held a pod, and whether it was opened because all was ready. */
   gate(outcome: 'ready' | 'refused' | 'late', seconds: number): void;
+  /** One Secret that was written again for pods that cannot pull. */
+  repair(rule: string, result: 'issued' | ProblemCode): void;
+  /** A pod that lacks its credential: reported once, and what became of evicting it. */
+  healing(outcome: 'reported' | 'evicted' | 'held' | 'failed'): void;
+  recordEnd(reason: 'unused' | 'account-gone' | 'namespace-left'): void;
   finding(
     mode: 'enforce' | 'warn' | 'audit',
     namespace: string,
@@ -23,10 +30,12 @@ export interface Metrics {
   ): void;
   /** Replaces what was known of all records. */
   records(counts: Iterable<RecordCount>): void;
-  certificateDaysLeft(days: number): void;
+  certificate(daysLeft: number, isLatest: boolean): void;
   /** Of the exemption that ends first; infinite without any. */
   exemptionDaysLeft(days: number): void;
   watchRestart(watch: string): void;
+  /** Replaces what was known of all watches. */
+  watchSilences(seconds: ReadonlyMap<string, number>): void;
   leader(isLeader: boolean): void;
   /** Names of all fences, and of those that did not stand when tried. */
   fences(all: readonly string[], missing: readonly string[]): void;
@@ -39,99 +48,58 @@ export interface Metrics {
 
 export interface RecordCount {
   readonly rule: string;
-  /** `ready`, or the problem's code. */
+  /** `ready`, `pending`, or the problem's code. */
   readonly state: string;
   readonly count: number;
-  /** Of the ready one that ends first; absent where none is ready. */
-  readonly secondsToExpiry?: number;
+  /** The least of what the ready ones have left; absent where none is ready. */
+  readonly first?: { readonly secondsToExpiry: number; readonly lifeLeft: number };
 }
 
-/** The API server's own edges (apiserver_admission_webhook_admission_duration_seconds), so that both can be laid side by side. */
-const ADMISSION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25];
-const EXCHANGE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-/** Up to gateSeconds' default of 30 s, and the 120 s for needs that are only queued. */
-const GATE_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
-
-/** A metric per namespace and mode is 600 series at most; later namespaces are counted together. */
-const MOST_NAMESPACES = 200;
-const OTHER = '(other)';
+type HistogramName = 'admission_duration_seconds' | 'exchange_duration_seconds' | 'gate_seconds';
 
 /** @returns a set of its own: two in one process do not meet */
 export function createMetrics(): Metrics {
   const registry = new Registry();
-  const registers = [registry];
-  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Counter({ name: `keyless_pull_${name}`, help, labelNames, registers });
-  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Gauge({ name: `keyless_pull_${name}`, help, labelNames, registers });
-  const histogram = <Label extends string>(
-    name: string,
-    help: string,
-    labelNames: Label[],
-    buckets: number[],
-  ) => new Histogram({ name: `keyless_pull_${name}`, help, labelNames, buckets, registers });
+  const options = <Name extends MetricName>(name: Name) => ({
+    name: `keyless_pull_${name}`,
+    help: metricTable[name].means,
+    labelNames: Object.keys(metricTable[name].labels) as MetricLabel<Name>[], // its own keys
+    registers: [registry],
+  });
+  const counter = <Name extends MetricName>(name: Name) => new Counter(options(name));
+  const gauge = <Name extends MetricName>(name: Name) => new Gauge(options(name));
+  const histogram = <Name extends HistogramName>(name: Name) =>
+    new Histogram({ ...options(name), buckets: [...metricTable[name].buckets] });
 
-  const requests = counter('admission_requests_total', 'Reviews, by path, outcome and reason', [
-    'path',
-    'outcome',
-    'reason',
-  ]);
-  const durations = histogram(
-    'admission_duration_seconds',
-    'Time from request to answer',
-    ['path'],
-    ADMISSION_SECONDS,
-  );
-  const exchanges = counter('exchanges_total', 'Credentials asked for at registries', [
-    'rule',
-    'outcome',
-    'code',
-  ]);
-  const exchangeTimes = histogram(
-    'exchange_duration_seconds',
-    'Time of one exchange',
-    ['rule', 'outcome'],
-    EXCHANGE_SECONDS,
-  );
-  const gates = histogram(
-    'gate_seconds',
-    'How long pods were held until their credentials were there',
-    ['outcome'],
-    GATE_SECONDS,
-  );
-  const findings = counter('findings_total', 'Static pull secrets in reviewed pods', [
-    'mode',
-    'namespace',
-    'origin',
-    'exempt',
-  ]);
-  const recordCounts = gauge('credentials', 'PullCredentials, by rule and state', ['rule', 'state']);
-  const expiries = gauge(
-    'credential_expiry_seconds',
-    'Seconds until the first ready credential of the rule ends',
-    ['rule'],
-  );
-  const certificateDays = gauge('certificate_days_left', 'Days until the serving certificate ends', []);
-  const exemptionDays = gauge('exemption_days_left', 'Days until the next exemption ends', []);
-  const restarts = counter('watch_restarts_total', 'Watches that had to begin again', ['watch']);
-  const leading = gauge('leader', 'Whether this worker is the one that works', []);
-  const fenceStates = gauge('fence_up', 'Whether the fence refused what it must refuse', ['fence']);
-  const reloads = counter('config_reloads_total', 'Changed configuration files that were read', ['outcome']);
-  const configGood = gauge(
-    'config_reload_ok',
-    'Whether the configuration file on disk is the one in use',
-    [],
-  );
+  const requests = counter('admission_requests_total');
+  const durations = histogram('admission_duration_seconds');
+  const exchanges = counter('exchanges_total');
+  const exchangeTimes = histogram('exchange_duration_seconds');
+  const gates = histogram('gate_seconds');
+  const repairs = counter('repairs_total');
+  const healings = counter('pod_healings_total');
+  const ends = counter('records_ended_total');
+  const findings = counter('findings_total');
+  const recordCounts = gauge('credentials');
+  const expiries = gauge('credential_expiry_seconds');
+  const livesLeft = gauge('credential_life_left_ratio');
+  const certificateDays = gauge('certificate_days_left');
+  const certificateGood = gauge('certificate_reload_ok');
+  const exemptionDays = gauge('exemption_days_left');
+  const restarts = counter('watch_restarts_total');
+  const silences = gauge('watch_silent_seconds');
+  const leading = gauge('leader');
+  const fenceStates = gauge('fence_up');
+  const reloads = counter('config_reloads_total');
+  const configGood = gauge('config_reload_ok');
+  // A rate sees no change in what begins with 1.
+  for (const outcome of metricTable.gate_seconds.labels.outcome) gates.zero({ outcome });
   configGood.set(1);
   // Until somebody knows: a zero would wake people up.
-  certificateDays.set(Number.NaN);
+  for (const unknown of [certificateDays, certificateGood]) unknown.set(Number.NaN);
   exemptionDays.set(Number.POSITIVE_INFINITY);
 
-  const namespaces = new Set<string>();
-  const namespaceLabel = (name: string) => {
-    if (namespaces.size < MOST_NAMESPACES) namespaces.add(name);
-    return namespaces.has(name) ? name : OTHER;
-  };
+  const namespaceLabel = createNamespaceLabel();
   const scrapeListeners: (() => void)[] = [];
 
   return {
@@ -144,24 +112,31 @@ export function createMetrics(): Metrics {
       exchanges.inc({ rule, outcome, code: result === 'issued' ? '' : result });
       exchangeTimes.observe({ rule, outcome }, seconds);
     },
+    repair: (rule, result) => repairs.inc({ rule, code: result === 'issued' ? '' : result }),
+    healing: (outcome) => healings.inc({ outcome }),
+    recordEnd: (reason) => ends.inc({ reason }),
     gate: (outcome, seconds) => gates.observe({ outcome }, seconds),
     finding(mode, namespace, origin, exempt) {
       findings.inc({ mode, namespace: namespaceLabel(namespace), origin, exempt: String(exempt) });
     },
     records(counts) {
-      recordCounts.reset();
-      expiries.reset();
-      const nearest = new Map<string, number>();
-      for (const { rule, state, count, secondsToExpiry } of counts) {
+      for (const gone of [recordCounts, expiries, livesLeft]) gone.reset();
+      for (const { rule, state, count, first } of counts) {
         recordCounts.inc({ rule, state }, count);
-        if (secondsToExpiry !== undefined)
-          nearest.set(rule, Math.min(secondsToExpiry, nearest.get(rule) ?? Infinity));
+        if (!first) continue;
+        expiries.set({ rule }, first.secondsToExpiry);
+        livesLeft.set({ rule }, first.lifeLeft);
       }
-      for (const [rule, seconds] of nearest) expiries.set({ rule }, seconds);
     },
-    certificateDaysLeft: (days) => certificateDays.set(days),
+    certificate(daysLeft, isLatest) {
+      certificateDays.set(daysLeft);
+      certificateGood.set(isLatest ? 1 : 0);
+    },
     exemptionDaysLeft: (days) => exemptionDays.set(days),
     watchRestart: (watch) => restarts.inc({ watch }),
+    watchSilences(seconds) {
+      for (const [watch, value] of seconds) silences.set({ watch }, value);
+    },
     leader: (isLeader) => leading.set(isLeader ? 1 : 0),
     fences(all, missing) {
       fenceStates.reset();

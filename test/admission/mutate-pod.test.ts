@@ -4,11 +4,11 @@ import { createMutatePod } from '../../src/admission/mutate-pod.ts';
 import { readReview } from '../../src/admission/review.ts';
 import type { AccountLookup } from '../../src/cluster/account-lookup.ts';
 import type { AccountView, NamespaceView } from '../../src/core/pod-view.ts';
-import { RegistryRule } from '../../src/core/registry-rule.ts';
 import { Problem } from '../../src/problem.ts';
 import { podOf, reviewOf } from '../fakes/admission-routes.ts';
 import { createAdmissionView } from '../fakes/admission-view.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
+import { Rule } from '../fakes/builders.ts';
 
 const ENABLED: NamespaceView = {
   name: 'team-a',
@@ -32,6 +32,7 @@ interface World {
   unsynced?: string[];
   rule?: object;
   live?: { account?: AccountView; namespace?: NamespaceView; error?: Problem };
+  mayOpenGates?: (namespace: string) => boolean;
 }
 
 function createWorld({
@@ -40,6 +41,7 @@ function createWorld({
   unsynced = [],
   rule = RULE,
   live = {},
+  mayOpenGates = () => true,
 }: World = {}) {
   const asked: string[] = [];
   const find = async <Thing>(what: string, thing: Thing | undefined) => {
@@ -61,8 +63,9 @@ function createWorld({
         return { kind: 'pending' };
       },
     },
-    settings: () => ({ rules: [RegistryRule.parse(rule)], needsPerPod: 8 }),
+    settings: () => ({ rules: [Rule.parse(rule)], needsPerPod: 8 }),
     workerIsAlive: () => true,
+    mayOpenGates,
     clock: createHandClock(),
   });
   const call = { signal: () => new AbortController().signal };
@@ -142,4 +145,23 @@ test('a namespace that has not opted in stays so when nobody can be asked', asyn
   const { judge } = createWorld({ namespaces: [{ ...ENABLED, labels: {} }], live });
 
   expect((await judge()).reason).toBe('not-opted-in');
+});
+
+test('where the worker has no right to open gates a pod is not held, and its user is told', async () => {
+  const asked: string[] = [];
+  const mayOpenGates = (namespace: string) => {
+    asked.push(namespace);
+    return false;
+  };
+
+  const verdict = await createWorld({ mayOpenGates }).judge();
+
+  expect(verdict).toMatchObject({
+    reason: 'given-credentials',
+    warnings: [
+      'the worker has no right to open gates in team-a: this pod is not held until its credentials exist, and may fail to pull',
+    ],
+  });
+  expect(JSON.stringify(verdict)).not.toContain('schedulingGates');
+  expect(asked).toEqual(['team-a']);
 });

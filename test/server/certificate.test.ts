@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
-import { createCertificate } from '../../src/server/certificate.ts';
+import { createAuthority } from '../../src/certificates/authority.ts';
+import { Problem } from '../../src/problem.ts';
+import { SecretText } from '../../src/secret-text.ts';
+import { createCertificate, followCertificate } from '../../src/server/certificate.ts';
 import { createCertificateFolder } from '../fakes/admission-certificates.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
 
@@ -98,4 +101,84 @@ test('the key is nowhere to be seen', async () => {
   await using certificate = await world.open();
 
   expect(JSON.stringify(certificate.current())).not.toContain('PRIVATE KEY');
+});
+
+/** A source that a test fills by hand, as a Secret is. */
+async function createSourceWorld() {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await createCertificateFolder());
+  const clock = createHandClock(Date.now());
+  const looks: boolean[] = [];
+  const waited: string[] = [];
+  const stop = new AbortController();
+  const world = {
+    clock,
+    looks,
+    waited,
+    stop,
+    folder,
+    pair: undefined as { certificate: string; key: SecretText } | undefined,
+    follow: () =>
+      followCertificate(
+        { clock, log: createLog('silent'), onLook: (isTaken) => void looks.push(isTaken) },
+        {
+          certificateFile: 'tls.crt',
+          keyFile: 'tls.key',
+          pollMs: 5_000,
+          async read() {
+            if (world.pair) return world.pair;
+            throw new Problem('certificate-missing', 'there is none');
+          },
+          wait: { signal: stop.signal, onWait: ({ message }) => void waited.push(message) },
+        },
+      ),
+    async make() {
+      const { certificate, key } = await folder.renew();
+      return { certificate, key: new SecretText(key) };
+    },
+  };
+  const owned = stack.move();
+  return { ...world, world, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+test('a first pair that may come later is waited for, once a second, and each time it is said why', async () => {
+  await using stage = await createSourceWorld();
+  const following = stage.follow();
+  await stage.clock.advance(2_500);
+  expect(stage.waited).toEqual(['there is none', 'there is none', 'there is none']);
+
+  stage.world.pair = await stage.make();
+  await stage.clock.advance(1_000);
+
+  await using certificate = await following;
+  expect(certificate.current().certificate).toBe(stage.world.pair.certificate);
+});
+
+test('who is told to stop while it waits for a first pair stops', async () => {
+  await using stage = await createSourceWorld();
+  const following = stage.follow();
+  await stage.clock.advance(1_000);
+
+  stage.stop.abort();
+
+  await expect(following).rejects.toMatchObject({ name: 'AbortError' });
+});
+
+test('a pair that has ended does not replace one that has not, and that is told until it is cured', async () => {
+  await using stage = await createSourceWorld();
+  const now = stage.clock.now();
+  const authority = await createAuthority('old', { notBefore: now - 200_000, notAfter: now - 100_000 });
+  stage.world.pair = await stage.make();
+  await using certificate = await stage.follow();
+  const before = certificate.current();
+
+  stage.world.pair = await authority.issue(['localhost']);
+  await stage.clock.advance(10_000);
+  expect(certificate.current()).toBe(before);
+  expect(stage.looks).toEqual([true, false, false]);
+
+  stage.world.pair = await stage.make();
+  await stage.clock.advance(5_000);
+  expect(certificate.current().certificate).toBe(stage.world.pair.certificate);
+  expect(stage.looks.at(-1)).toBe(true);
 });

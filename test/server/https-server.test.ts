@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createCertificate } from '../../src/server/certificate.ts';
 import { createDrain } from '../../src/server/drain.ts';
+import { createLoad } from '../../src/server/load.ts';
 import { createHttpsServer } from '../../src/server/https-server.ts';
 import { createCertificateFolder } from '../fakes/admission-certificates.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
@@ -20,9 +21,10 @@ async function createWorld(handler: RequestListener = hello, port = 0) {
   const clock = createHandClock();
   const log = createLog('silent');
   const drain = createDrain();
+  const load = createLoad(clock);
   const certificate = stack.use(await createCertificate({ clock, log }, folder));
   const options = { host: '127.0.0.1', port, lingerMs: 10_000, refuseMs: 3_000 };
-  const server = await createHttpsServer({ certificate, handler, drain, clock, log }, options).catch(
+  const server = await createHttpsServer({ certificate, handler, drain, load, clock, log }, options).catch(
     async (error) => {
       await stack.disposeAsync();
       throw error;

@@ -30,11 +30,15 @@ test('exchanges, gates, findings, watches, leader, fences and reloads have their
   metrics.exchange('team', 'exchange-refused', 0.2);
   metrics.gate('ready', 1);
   metrics.finding('enforce', 'team-a', 'explicit', false);
+  metrics.repair('team', 'issued');
+  metrics.healing('evicted');
+  metrics.recordEnd('unused');
   metrics.watchRestart('namespaces');
+  metrics.watchSilences(new Map([['namespaces', 61]]));
   metrics.leader(true);
   metrics.fences(['secrets', 'pods'], ['pods']);
   metrics.configReload(false);
-  metrics.certificateDaysLeft(30);
+  metrics.certificate(30, false);
   metrics.exemptionDaysLeft(3);
 
   const text = await scrape(metrics);
@@ -45,6 +49,10 @@ test('exchanges, gates, findings, watches, leader, fences and reloads have their
     'gate_seconds_count{outcome="ready"} 1',
     'findings_total{mode="enforce",namespace="team-a",origin="explicit",exempt="false"} 1',
     'watch_restarts_total{watch="namespaces"} 1',
+    'watch_silent_seconds{watch="namespaces"} 61',
+    'repairs_total{rule="team",code=""} 1',
+    'pod_healings_total{outcome="evicted"} 1',
+    'records_ended_total{reason="unused"} 1',
     'leader 1',
     'fence_up{fence="secrets"} 1',
     'fence_up{fence="pods"} 0',
@@ -58,17 +66,19 @@ test('exchanges, gates, findings, watches, leader, fences and reloads have their
 
 test('the records of a moment replace those of the moment before', async () => {
   const metrics = createMetrics();
-  metrics.records([{ rule: 'gone', state: 'ready', count: 5, secondsToExpiry: 10 }]);
+  metrics.records([
+    { rule: 'gone', state: 'ready', count: 5, first: { secondsToExpiry: 10, lifeLeft: 0.1 } },
+  ]);
 
   metrics.records([
-    { rule: 'team', state: 'ready', count: 2, secondsToExpiry: 600 },
-    { rule: 'team', state: 'ready', count: 1, secondsToExpiry: 300 },
+    { rule: 'team', state: 'ready', count: 3, first: { secondsToExpiry: 300, lifeLeft: 0.5 } },
     { rule: 'team', state: 'exchange-refused', count: 1 },
   ]);
 
   const text = await scrape(metrics);
   expect(text).toContain('keyless_pull_credentials{rule="team",state="ready"} 3');
   expect(text).toContain('keyless_pull_credential_expiry_seconds{rule="team"} 300');
+  expect(text).toContain('keyless_pull_credential_life_left_ratio{rule="team"} 0.5');
   expect(text).not.toContain('gone');
 });
 
@@ -85,7 +95,7 @@ test('namespaces are counted by name only up to two hundred', async () => {
 test('gauges are brought up to date when somebody looks', async () => {
   const metrics = createMetrics();
   let days = 10;
-  metrics.onScrape(() => metrics.certificateDaysLeft(days--));
+  metrics.onScrape(() => metrics.certificate(days--, true));
 
   expect(await scrape(metrics)).toContain('keyless_pull_certificate_days_left 10');
   expect(await scrape(metrics)).toContain('keyless_pull_certificate_days_left 9');
@@ -96,4 +106,11 @@ test('what nobody knows yet is no zero that would wake people up', async () => {
 
   expect(text).toContain('keyless_pull_certificate_days_left Nan');
   expect(text).toContain('keyless_pull_exemption_days_left +Inf');
+});
+
+test('what an alert watches is there from the start, so that the first late pod is a change', async () => {
+  const text = await scrape(createMetrics());
+
+  for (const outcome of ['ready', 'refused', 'late'])
+    expect(text).toContain(`keyless_pull_gate_seconds_count{outcome="${outcome}"} 0`);
 });
