@@ -1,5 +1,6 @@
 // The config file while the program runs: read again when it changes, and never exchanged for a broken one.
-import { parseConfig, readText, type Config } from './config.ts';
+import { parseConfig, type Config } from './config.ts';
+import { readText } from './text-file.ts';
 import { isProblem } from './problem.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';

@@ -1,12 +1,14 @@
 // The config file: one schema, every fault at once with its line, and the only place that reads the environment.
-import { readFileSync } from 'node:fs';
 import * as yaml from 'yaml';
 import * as z from 'zod';
 import { Problem } from './problem.ts';
+import { readText } from './text-file.ts';
 import { Policy } from './core/pull-policy.ts';
-import { RegistryRule } from './core/registry-rule.ts';
+import { registryRule } from './core/registry-rule.ts';
 import { crossFaults } from './cross-faults.ts';
 import { faultSentence } from './fault-sentence.ts';
+import { families } from './registry/families.ts';
+import type { FamilyFacts } from './core/registry-family.ts';
 
 const Worker = z.strictObject({
   gateSeconds: z
@@ -37,26 +39,34 @@ const Worker = z.strictObject({
     .max(64)
     .default(8)
     .meta({ description: 'credentials that one pod may be given' }),
-  ratePerEndpoint: z
-    .number()
-    .positive()
-    .max(1000)
-    .default(10)
-    .meta({ description: 'exchanges per second and endpoint' }),
-  burst: z.int().min(1).max(10_000).default(50).meta({ description: 'exchanges at once and endpoint' }),
+  ratePerEndpoint: z.number().positive().max(1000).default(10).meta({
+    description:
+      'exchanges per second at one endpoint: a cloud region, an endpoint of a rule, or a registry host',
+  }),
+  burst: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(50)
+    .meta({ description: 'exchanges that one endpoint may see at once, before that rate holds' }),
 });
 
-export const Config = z.strictObject({
-  apiVersion: z.literal('keyless-pull.dev/v1').meta({ description: 'version of this format' }),
-  kind: z.literal('Config').meta({ description: 'tells this file from its neighbours' }),
-  rules: z.array(RegistryRule).min(1).meta({ description: 'which registries, and how pods get in' }),
-  policy: Policy.prefault({}).meta({ description: 'what happens to static pull secrets' }),
-  worker: Worker.prefault({}).meta({ description: 'how credentials are issued and kept' }),
-  fences: z
-    .enum(['required', 'optional'])
-    .default('required')
-    .meta({ description: 'whether readiness fails when a fence is missing; optional only for trials' }),
-});
+/** The schema over the families that there are; tests add one of their own. */
+export function configSchema<Family extends FamilyFacts>(known: Readonly<Record<string, Family>>) {
+  return z.strictObject({
+    apiVersion: z.literal('keyless-pull.dev/v1').meta({ description: 'version of this format' }),
+    kind: z.literal('Config').meta({ description: 'tells this file from its neighbours' }),
+    rules: z.array(registryRule(known)).min(1).meta({ description: 'which registries, and how pods get in' }),
+    policy: Policy.prefault({}).meta({ description: 'what happens to static pull secrets' }),
+    worker: Worker.prefault({}).meta({ description: 'how credentials are issued and kept' }),
+    fences: z
+      .enum(['required', 'optional'])
+      .default('required')
+      .meta({ description: 'whether readiness fails when a fence is missing; optional only for trials' }),
+  });
+}
+
+export const Config = configSchema<FamilyFacts>(families);
 export type Config = z.output<typeof Config>;
 
 /** A fault and where it is. */
@@ -70,16 +80,13 @@ export function loadConfig(path: string): Config {
   return parseConfig(readText(path), path);
 }
 
-export function parseConfig(text: string, source: string): Config {
-  return parseYaml(Config, text, source, crossFaults);
-}
-
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
-  }
+export function parseConfig(
+  text: string,
+  source: string,
+  known: Readonly<Record<string, FamilyFacts>> = families,
+): Config {
+  const schema = known === families ? Config : configSchema(known);
+  return parseYaml(schema, text, source, (raw) => crossFaults(raw, known));
 }
 
 /** Parses one YAML document with a schema, and with `findCrossFaults` on the raw data, so that no kind of fault hides another. */
@@ -158,22 +165,8 @@ function lineOf(document: yaml.Document, lines: yaml.LineCounter, { path }: Faul
   return 1;
 }
 
-/** The text of a system error's code, for sentences: never its message, which repeats the path and more. */
-export function errnoText(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  switch (code) {
-    case 'ENOENT':
-      return 'there is no such file';
-    case 'EACCES':
-      return 'permission denied';
-    case 'EISDIR':
-      return 'it is a folder';
-    case 'EADDRINUSE':
-      return 'another program listens there';
-    default:
-      return typeof code === 'string' ? code : 'unknown error';
-  }
-}
+/** As curl and Node know them; lower case wins where both are there. */
+const PROXY_VARIABLES = ['HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy'];
 
 /** What only the pod itself can know. */
 export function readEnvironment(environment: Readonly<Record<string, string | undefined>> = process.env): {
@@ -181,6 +174,7 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
   podName: string | undefined;
   logLevel: string | undefined;
   noColor: boolean;
+  proxy: Readonly<Record<string, string | undefined>>;
 } {
   return {
     namespace: environment['KEYLESS_PULL_NAMESPACE'],
@@ -188,5 +182,6 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
     logLevel: environment['KEYLESS_PULL_LOG_LEVEL'],
     // https://no-color.org: present and not empty.
     noColor: Boolean(environment['NO_COLOR']),
+    proxy: Object.fromEntries(PROXY_VARIABLES.map((name) => [name, environment[name]])),
   };
 }

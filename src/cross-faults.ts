@@ -1,108 +1,121 @@
-// What no single field of the config can tell: rules that contradict one another, and parts that are not built yet.
+// What no single field of the config can tell: rules that contradict one another or their family.
 import * as z from 'zod';
-import { exchangeKinds } from './core/registry-rule.ts';
+import { familyFaults } from './family-faults.ts';
+import { readsNamespaceLabels, Subject } from './core/rule-subject.ts';
+import { whyImpossible } from './core/impossible-registries.ts';
 import type { Fault } from './config.ts';
+import type { FamilyFacts } from './core/registry-family.ts';
 
+const text = z.string().catch('');
+const texts = z.array(text).catch([]);
 const RawRule = z.object({
-  name: z.string().catch(''),
-  hosts: z.array(z.string().catch('')).catch([]),
-  audience: z.string().catch(''),
-  exchange: z.object({ kind: z.string().catch('') }).catch({ kind: '' }),
-  delivery: z.array(z.string().catch('')).catch([]),
-  audienceRights: z.string().catch(''),
-  token: z.object({ inject: z.string().catch('') }).catch({ inject: '' }),
+  name: text,
+  hosts: texts,
+  registries: z.array(z.unknown()).optional().catch(undefined),
+  audience: text,
+  acceptAudiences: texts,
+  exchange: z
+    .looseObject({
+      kind: text,
+      endpoint: z.string().optional().catch(undefined),
+      endpoints: z.record(z.string(), z.unknown()).optional().catch(undefined),
+    })
+    .catch({ kind: '' }),
+  parameters: z.record(z.string(), z.unknown()).catch({}),
+  delivery: z.array(text).catch(['secret']),
+  inPod: texts,
+  audienceRights: text,
+  token: z.object({ inject: text }).catch({ inject: '' }),
+  subjects: z.array(z.unknown()).catch([]),
 });
-const RawWorker = z
-  .object({ worker: z.object({ heal: z.string().catch('') }).catch({ heal: '' }) })
-  .catch({ worker: { heal: '' } });
-const RawRules = z
+export type RawRule = z.output<typeof RawRule>;
+const RawConfig = z
   .object({ rules: z.array(RawRule.catch(RawRule.parse({}))).catch([]) })
   .catch({ rules: [] });
 
-/** Rules that would answer for one another, or let one registry replay another's token. */
-export function crossFaults(raw: unknown): Fault[] {
+type Families = Readonly<Record<string, FamilyFacts>>;
+/** Adds a fault of the rule at hand. */
+export type Refuse = (path: readonly PropertyKey[], message: string) => void;
+
+/** Rules that would answer for one another, send tokens where they could be replayed, or ask for what cannot be. */
+export function crossFaults(raw: unknown, families: Families): Fault[] {
   const faults: Fault[] = [];
-  const { rules } = RawRules.parse(raw);
+  const { rules } = RawConfig.parse(raw);
   for (const [at, rule] of rules.entries()) {
-    const path = ['rules', at];
+    const refuse: Refuse = (path, message) => faults.push({ path: ['rules', at, ...path], message });
     const earlier = rules.slice(0, at);
-    if (rule.name && earlier.some((other) => other.name === rule.name)) {
-      faults.push({ path: [...path, 'name'], message: `another rule is called ${rule.name}` });
-    }
+    if (rule.name && earlier.some((other) => other.name === rule.name))
+      refuse(['name'], `another rule is called ${rule.name}`);
     for (const [index, host] of rule.hosts.entries()) {
       const taken = host && earlier.find((other) => other.hosts.includes(host));
-      if (taken)
-        faults.push({ path: [...path, 'hosts', index], message: `rule ${taken.name} has the same host` });
+      if (taken) refuse(['hosts', index], `rule ${taken.name} has the same host`);
+      const impossible = whyImpossible(host);
+      if (impossible) refuse(['hosts', index], impossible);
     }
-    if (rule.exchange.kind === 'pass-through') faults.push(...passThroughFaults(rules, at));
-    if (rule.delivery.includes('kubelet') && rule.token.inject === 'none' && rule.audienceRights !== 'rbac') {
-      faults.push({
-        path: [...path, 'token', 'inject'],
-        message: 'delivery kubelet needs the token volume, or audienceRights: rbac',
-      });
+    if (rule.delivery.includes('kubelet') && rule.token.inject === 'none' && rule.audienceRights !== 'rbac')
+      refuse(['token', 'inject'], 'delivery kubelet needs the token volume, or audienceRights: rbac');
+    if (rule.inPod.includes('token') && rule.token.inject === 'none')
+      refuse(['inPod'], 'token.inject: none gives no pod a token');
+    if (rule.inPod.includes('docker-config') && !rule.delivery.includes('secret'))
+      refuse(['inPod'], 'docker-config mounts the Secret of delivery secret');
+    const family = Object.hasOwn(families, rule.exchange.kind) ? families[rule.exchange.kind] : undefined;
+    if (family) {
+      familyFaults(rule, family, refuse);
+      audienceFaults(rules, at, family, families, refuse);
     }
-    faults.push(...notBuiltInRule(raw, at));
+    if (rule.delivery.includes('kubelet')) kubeletFaults(rule, refuse);
   }
-  if (RawWorker.parse(raw).worker.heal === 'evict')
-    faults.push({ path: ['worker', 'heal'], message: notBuilt('heal: evict') });
   return faults;
 }
 
-function passThroughFaults(rules: z.output<typeof RawRules>['rules'], at: number): Fault[] {
-  const faults: Fault[] = [];
+/** A registry that is given the token itself could replay it; a token service that is not could still pass it on. */
+function audienceFaults(
+  rules: readonly RawRule[],
+  at: number,
+  family: FamilyFacts,
+  families: Families,
+  refuse: Refuse,
+): void {
   const rule = rules[at];
-  for (const [index, host] of (rule?.hosts ?? []).entries()) {
-    if (host.includes('*')) {
-      faults.push({
-        path: ['rules', at, 'hosts', index],
-        message: 'pass-through hands the token to the host: name it whole, without "*"',
-      });
+  if (!rule) return;
+  const own = [rule.audience, ...rule.acceptAudiences];
+  for (const [index, audience] of own.entries()) {
+    const sharer = rules.find(
+      (other, place) =>
+        place !== at &&
+        audience !== '' &&
+        [other.audience, ...other.acceptAudiences].includes(audience) &&
+        !isSameReceiver(rule, other, family, families),
+    );
+    const path = index === 0 ? ['audience'] : ['acceptAudiences', index - 1];
+    if (sharer) {
+      refuse(
+        path,
+        `rule ${sharer.name} uses the same audience: a registry that is given the token itself could replay it there`,
+      );
     }
   }
-  const sharer = rules.find(
-    (other, index) => index !== at && other.audience !== '' && other.audience === rule?.audience,
-  );
-  if (sharer) {
-    faults.push({
-      path: ['rules', at, 'audience'],
-      message: `rule ${sharer.name} uses the same audience: a registry that is given the token itself could replay it there`,
-    });
-  }
-  return faults;
 }
 
-const LooseMap = z.looseObject({}).catch({});
-const LooseRules = z.object({ rules: z.array(LooseMap).catch([]) }).catch({ rules: [] });
-
-/** Parts of the schema that this version only parses. Each is refused by its own name, never ignored. */
-function notBuiltInRule(raw: unknown, at: number): Fault[] {
-  const rule = LooseRules.parse(raw).rules[at] ?? {};
-  const faults: Fault[] = [];
-  const refuse = (path: readonly PropertyKey[], what: string) => {
-    faults.push({ path: ['rules', at, ...path], message: notBuilt(what) });
-  };
-  const exchange = LooseMap.parse(rule['exchange']);
-  const kind = exchange['kind'];
-  const family = exchangeKinds.find((one) => one === kind);
-  if (family && family !== 'pass-through') refuse(['exchange', 'kind'], `exchange kind ${family}`);
-  if (kind === 'pass-through') {
-    for (const key of ['endpoint', 'certificateAuthorityFile']) {
-      if (!(key in exchange)) continue;
-      faults.push({ path: ['rules', at, 'exchange', key], message: 'pass-through calls no endpoint' });
-    }
-  }
-  for (const key of ['acceptAudiences', 'parameters', 'registries', 'inPod']) {
-    const isEmptyList = Array.isArray(rule[key]) && rule[key].length === 0;
-    if (key in rule && !isEmptyList) refuse([key], key);
-  }
-  if (rule['prewarm'] === true) refuse(['prewarm'], 'prewarm');
-  if (rule['secretName'] === 'annotation') refuse(['secretName'], 'secretName: annotation');
-  const delivery: unknown = rule['delivery'];
-  if (Array.isArray(delivery) && delivery.includes('kubelet')) refuse(['delivery'], 'delivery kubelet');
-  if (LooseMap.parse(rule['token'])['inject'] === 'mount') refuse(['token', 'inject'], 'inject: mount');
-  return faults;
+function isSameReceiver(rule: RawRule, other: RawRule, family: FamilyFacts, families: Families): boolean {
+  const theirs = Object.hasOwn(families, other.exchange.kind) ? families[other.exchange.kind] : undefined;
+  if (theirs?.receiver !== family.receiver || family.receiver === 'host') return false;
+  return placeOf(rule, family) === placeOf(other, family);
 }
 
-function notBuilt(what: string): string {
-  return `${what} is not built in this version`;
+/** Where a rule sends the ServiceAccount token, if it is not the family's public service. */
+function placeOf({ exchange: { endpoint, endpoints = {} } }: RawRule, family: FamilyFacts): unknown {
+  return endpoints[family.endpoints[0] ?? ''] ?? endpoint;
+}
+
+/** What the kubelet's plugin is told is the account and its token: of a namespace it knows the name. */
+function kubeletFaults({ subjects }: RawRule, refuse: Refuse): void {
+  for (const [index, subject] of subjects.entries()) {
+    const { success, data } = Subject.safeParse(subject);
+    if (!success || !readsNamespaceLabels(data)) continue;
+    refuse(
+      ['subjects', index, 'namespaceSelector'],
+      'with delivery kubelet, select namespaces by kubernetes.io/metadata.name alone: on a node nobody knows their other labels',
+    );
+  }
 }

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 // keyless-pull serve, under the shortest name: node src/main.ts --config …
-import { runInProcess } from './cli/process-io.ts';
+import { onRecentNode } from './node-version.ts';
 
-await runInProcess(['serve', ...process.argv.slice(2)]);
+await onRecentNode(async () => {
+  const { runInProcess } = await import('./cli/process-io.ts');
+  await runInProcess(['serve', ...process.argv.slice(2)]);
+});

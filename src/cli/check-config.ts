@@ -8,7 +8,9 @@ export async function checkConfig(
   io: CommandIo,
 ): Promise<ExitCode> {
   const config = loadConfig(options.config);
-  writeResult(io, options.output, config, () => {
+  // The family is what the program makes of the kind, and nobody's setting.
+  const shown = { ...config, rules: config.rules.map(({ family: _family, ...rule }) => rule) };
+  writeResult(io, options.output, shown, () => {
     const rows = config.rules.map((rule) => [
       rule.name,
       rule.hosts.join(' '),

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 // keyless-pull <command>, also as `kubectl keyless-pull <command>`.
-import { runInProcess } from './process-io.ts';
+import { onRecentNode } from '../node-version.ts';
 
-await runInProcess(process.argv.slice(2));
+await onRecentNode(async () => {
+  const { runInProcess } = await import('./process-io.ts');
+  await runInProcess(process.argv.slice(2));
+});

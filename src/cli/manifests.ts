@@ -1,15 +1,17 @@
 // Manifests as a user has them: documents of a file or of stdin, and the pod that each of them makes.
 import * as yaml from 'yaml';
-import { readText } from '../config.ts';
+import { readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
 import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { itemsOf } from './objects/yaml-objects.ts';
+import type { RawObject } from './objects/json-objects.ts';
 import type { CommandIo } from './output.ts';
 
 export interface Manifest {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  readonly object: Readonly<Record<string, unknown>>;
+  readonly object: RawObject;
 }
 
 /** Where a workload keeps its pod. */
@@ -23,6 +25,14 @@ const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
 };
 
+/** Where objects of a kind keep their `imagePullSecrets`; undefined for kinds that have none. */
+export function pullSecretsPath(kind: string): readonly string[] | undefined {
+  if (kind === 'ServiceAccount') return [];
+  if (kind === 'Pod') return ['spec'];
+  const template = TEMPLATES[kind];
+  return template && [...template, 'spec'];
+}
+
 /** @param file a path, or `-` for stdin. @throws Problem file-unreadable or usage */
 export async function readManifests(file: string, namespace: string, io: CommandIo): Promise<Manifest[]> {
   const text = file === '-' ? await io.readStdin() : readText(file);
@@ -35,20 +45,19 @@ export async function readManifests(file: string, namespace: string, io: Command
 }
 
 /** A `List`, as `kubectl get -o yaml` prints it, is its items. */
-function expand(raw: unknown, fallback: string): Manifest[] {
-  const object = fieldsOf(raw);
-  const { kind, items } = object;
-  if (typeof kind !== 'string') return [];
-  if (kind === 'List' && Array.isArray(items)) return items.flatMap((item) => expand(item, fallback));
+export function expand(raw: unknown, fallback: string): Manifest[] {
+  return [...itemsOf(raw)].map((object) => manifestOf(object, fallback));
+}
+
+/** @param fallback the namespace of objects that name none */
+export function manifestOf(object: RawObject, fallback: string): Manifest {
   const { namespace, name, generateName } = fieldsOf(object['metadata']);
-  return [
-    {
-      kind,
-      namespace: typeof namespace === 'string' && namespace ? namespace : fallback,
-      name: textOf(name) || `${textOf(generateName)}*`,
-      object,
-    },
-  ];
+  return {
+    kind: textOf(object['kind']),
+    namespace: textOf(namespace) || fallback,
+    name: textOf(name) || `${textOf(generateName)}*`,
+    object,
+  };
 }
 
 /** The pod that the object is or makes, with namespace and owner as its controller would write them; undefined for others. */

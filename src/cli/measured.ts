@@ -1,11 +1,17 @@
 // What is measured on the way: exchanges as they happen, records as they are when somebody asks.
-import { isProblem } from '../problem.ts';
-import { exchange, type Exchange } from '../registry/exchange.ts';
+import { mayPass } from '../credentials/attempt.ts';
+import { isProblem, problemCodes, type Problem } from '../problem.ts';
+import { OTHER } from '../server/metric-table.ts';
 import type { Clock } from '../clock.ts';
+import type { Exchange } from '../registry/exchange.ts';
 import type { PullCredentialRecord } from '../core/pull-credential-record.ts';
 import type { Metrics, RecordCount } from '../server/metrics.ts';
 
-export function measuredExchange(metrics: Pick<Metrics, 'exchange'>, clock: Clock): Exchange {
+export function measuredExchange(
+  exchange: Exchange,
+  metrics: Pick<Metrics, 'exchange'>,
+  clock: Clock,
+): Exchange {
   return async (call, input) => {
     const startedAt = clock.monotonic();
     const seconds = () => (clock.monotonic() - startedAt) / 1000;
@@ -21,20 +27,50 @@ export function measuredExchange(metrics: Pick<Metrics, 'exchange'>, clock: Cloc
   };
 }
 
-/** Records by rule and state; of the ready ones the seconds until the first one ends. */
-export function recordCounts(records: Iterable<PullCredentialRecord>, now: number): RecordCount[] {
-  const counts = new Map<string, { rule: string; state: string; count: number; secondsToExpiry?: number }>();
-  for (const { rule, status } of records) {
-    const state = status?.isReady ? 'ready' : (status?.reason ?? 'pending');
+/**
+ * Records by rule and state, and the least that ready ones have left. Series are few whatever records say: who could write
+ * one would choose its words.
+ */
+export function recordCounts(
+  records: Iterable<PullCredentialRecord>,
+  rules: ReadonlySet<string>,
+  now: number,
+): RecordCount[] {
+  const counts = new Map<string, { -readonly [Key in keyof RecordCount]: RecordCount[Key] }>();
+  for (const record of records) {
+    const rule = rules.has(record.rule) ? record.rule : OTHER;
+    const state = stateOf(record);
     const key = JSON.stringify([rule, state]);
     const counted = counts.get(key) ?? { rule, state, count: 0 };
     counted.count++;
-    if (status?.isReady)
-      counted.secondsToExpiry = Math.min(
-        counted.secondsToExpiry ?? Infinity,
-        (status.expiresAt - now) / 1000,
-      );
+    // What no rule covers lives out its time: nobody need be woken for it.
+    if (state === 'ready' && rule !== OTHER && record.status && record.status.reason !== 'rule-unknown')
+      counted.first = least(counted.first, record.status, now);
     counts.set(key, counted);
   }
   return [...counts.values()];
+}
+
+function stateOf({ status }: PullCredentialRecord): string {
+  if (!status) return 'pending';
+  if (status.isReady) return 'ready';
+  return Object.hasOwn(problemCodes, status.reason) ? status.reason : OTHER;
+}
+
+function least(
+  before: RecordCount['first'],
+  { issuedAt, expiresAt }: { readonly issuedAt: number; readonly expiresAt: number },
+  now: number,
+): NonNullable<RecordCount['first']> {
+  const left = expiresAt - now;
+  return {
+    secondsToExpiry: Math.min(before?.secondsToExpiry ?? Infinity, left / 1000),
+    lifeLeft: Math.min(before?.lifeLeft ?? 1, left / Math.max(1, expiresAt - issuedAt)),
+  };
+}
+
+/** A pod that a refusal let go need not have waited; one whose time was up has. */
+export function gateOutcome(late: Problem | undefined): 'ready' | 'refused' | 'late' {
+  if (!late) return 'ready';
+  return late.code === 'deadline' || mayPass(late.code) ? 'late' : 'refused';
 }

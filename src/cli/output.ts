@@ -2,6 +2,7 @@
 // person looks.
 import { stringify } from 'yaml';
 import { Problem, isProblem } from '../problem.ts';
+import { escapedControls } from './printable.ts';
 
 export const outputForms = ['table', 'json', 'yaml'] as const;
 export type OutputForm = (typeof outputForms)[number];
@@ -11,21 +12,28 @@ export interface CommandIo {
   out(text: string): void;
   err(text: string): void;
   readStdin(): Promise<string>;
+  /** The same as it comes, for what may be larger than a string can be; absent: in one piece. */
+  stdinChunks?(): AsyncIterable<Uint8Array>;
   /** Aborts at Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
   readonly isTerminal: boolean;
+  /** Of stderr, where progress is shown; absent: no. */
+  readonly errIsTerminal?: boolean;
 }
 
-/** 0 fine, 1 findings or checks that fail, 2 could not do it, 64 wrong use (sysexits.h EX_USAGE). */
-export type ExitCode = 0 | 1 | 2 | 64;
+/**
+ * 0 fine, 1 findings or checks that fail, 2 could not do it, 64 wrong use (sysexits.h EX_USAGE). 3 is verify-token's
+ * alone, whose 1 and 2 mean what docker_auth says they mean.
+ */
+export type ExitCode = 0 | 1 | 2 | 3 | 64;
 
 /** One result: a line of JSON, a YAML document, or what `table` makes of it. */
 export function writeResult(io: CommandIo, form: OutputForm, result: unknown, table: () => string): void {
   switch (form) {
     case 'json':
-      return io.out(`${JSON.stringify(result)}\n`);
+      return io.out(`${escapedControls(JSON.stringify(result))}\n`);
     case 'yaml':
-      return io.out(`---\n${stringify(result)}`);
+      return io.out(`---\n${escapedControls(stringify(result))}`);
     case 'table':
       return io.out(table());
   }

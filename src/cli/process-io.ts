@@ -1,4 +1,5 @@
 // The process around a command: its streams, its signals, its exit code.
+import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { runProgram } from './program.ts';
 
@@ -11,7 +12,9 @@ export async function runInProcess(words: readonly string[]): Promise<void> {
     out: (line) => process.stdout.write(line),
     err: (line) => process.stderr.write(line),
     readStdin: () => text(process.stdin),
+    stdinChunks: () => addAbortSignal(stop.signal, process.stdin),
     signal: stop.signal,
     isTerminal: process.stdout.isTTY === true,
+    errIsTerminal: process.stderr.isTTY === true,
   });
 }

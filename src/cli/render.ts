@@ -162,6 +162,7 @@ function planResult(plan: Plan): Record<string, unknown> {
     })),
     onNode: plan.onNode,
     tokens: plan.tokens,
+    inPod: plan.inPod,
     leftOut: plan.leftOut,
   };
 }

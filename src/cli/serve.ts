@@ -1,34 +1,33 @@
 // keyless-pull serve: builds the parts around one keeper, runs them until told to stop, and stops them in reverse.
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { systemClock, type Clock } from '../clock.ts';
 import { createConfigFile, type ConfigFile } from '../config-file.ts';
 import { readEnvironment, type Config } from '../config.ts';
+import { exemptionDaysLeft } from '../core/pull-policy.ts';
 import { createLog, type Log } from '../log.ts';
 import { Problem } from '../problem.ts';
 import { createAccountLookup } from '../cluster/account-lookup.ts';
 import { createKubeCluster, type KubeCluster } from '../cluster/kube-cluster.ts';
-import { createFenceProbe } from '../credentials/fence-probe.ts';
 import { createKeeper, type Keeper } from '../credentials/keeper.ts';
-import { createSignOfLife } from '../credentials/leader.ts';
-import { createWorker } from '../credentials/worker.ts';
+import { createSignOfLife } from '../credentials/sign-of-life.ts';
 import { createHealth, type Health } from '../server/health.ts';
 import { createMetrics, type Metrics } from '../server/metrics.ts';
 import { serveMetrics } from '../server/metrics-port.ts';
-import { measuredExchange, recordCounts } from './measured.ts';
+import { recordCounts } from './measured.ts';
+import { certificateChoice, type CertificateOptions } from './serving-certificate.ts';
 import { startWebhook } from './webhook.ts';
+import { startWorker } from './worker.ts';
+import type { Worker } from '../credentials/worker.ts';
 import type { LogLevel } from '../log-level.ts';
 import type { CommandIo, ExitCode } from './output.ts';
 
-export interface ServeOptions {
+export interface ServeOptions extends CertificateOptions {
   readonly config: string;
   readonly kubeconfig?: string;
   readonly context?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
   readonly host?: string;
   readonly port: number;
   readonly metricsPort: number;
+  readonly lingerSeconds?: number;
   readonly namespace?: string;
   readonly role: 'all' | 'webhook' | 'worker';
   readonly logLevel: LogLevel;
@@ -66,6 +65,7 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   );
   ownAudiences = cluster.ownAudiences;
   refuseOwnAudiences(config.current(), ownAudiences, options.config);
+  const certificate = certificateChoice(options, cluster);
   const parts: Parts = { clock, log, metrics, health, config, cluster };
   health.check('watches', () => {
     const missing = cluster.view.unsynced();
@@ -79,11 +79,22 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   const stopWorking = new AbortController();
   let keeper: Keeper = createKeeper({ view: cluster.view, clock });
   /** Our own worker's Lease needs no looking up. */
-  let isLeading = () => false;
+  let own: Pick<Worker, 'isLeading' | 'mayOpenGates'> | undefined;
   let working: Promise<void> = Promise.resolve();
   if (role !== 'webhook')
-    ({ keeper, isLeading, working } = startWorker(parts, stopWorking.signal, running, background.signal));
-  metrics.onScrape(() => metrics.records(recordCounts(cluster.view.records(), clock.now())));
+    ({ keeper, own, working } = startWorker(
+      parts,
+      certificate,
+      stopWorking.signal,
+      running,
+      background.signal,
+    ));
+  metrics.onScrape(() => {
+    metrics.watchSilences(cluster.silences());
+    const rules = new Set(config.current().rules.map(({ name }) => name));
+    metrics.records(recordCounts(cluster.view.records(), rules, clock.now()));
+    metrics.exemptionDaysLeft(exemptionDaysLeft(config.current().policy, clock.now()));
+  });
   try {
     await using _metrics = await serveMetrics({
       handler: metrics.handler,
@@ -100,10 +111,21 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
       const lookup = createAccountLookup({ cluster, clock });
       await using webhook = await startWebhook(
         parts,
-        { keeper, lookup, workerIsAlive: () => isLeading() || signOfLife.isWorkerAlive() },
-        options,
-      );
-      log.info({ role, port: webhook.port, server: cluster.server, namespace: cluster.namespace }, 'started');
+        {
+          keeper,
+          lookup,
+          workerIsAlive: () => own?.isLeading() || signOfLife.isWorkerAlive(),
+          mayOpenGates: (of) => (own?.isLeading() ? own : signOfLife).mayOpenGates(of),
+        },
+        certificate,
+        { ...options, signal: io.signal },
+      ).catch((error: unknown) => {
+        // Told to stop while it waited for a certificate.
+        if (io.signal.aborted && !(error instanceof Problem)) return undefined;
+        throw error;
+      });
+      const { server, namespace: of } = cluster;
+      if (webhook) log.info({ role, port: webhook.port, server, namespace: of }, 'started');
       await stopped(io.signal);
       log.info({}, 'stopping');
       // The worker ends first: another one takes over while this one's webhook is still drained.
@@ -120,37 +142,10 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   return 0;
 }
 
-function startWorker(parts: Parts, signal: AbortSignal, running: Promise<void>[], background: AbortSignal) {
-  const { clock, log, metrics, health, config, cluster } = parts;
-  const worker = createWorker({
-    cluster,
-    clock,
-    log,
-    exchange: measuredExchange(metrics, clock),
-    identity: `${readEnvironment().podName ?? hostname()}-${randomUUID().slice(0, 8)}`,
-    settings: settingsOf(config),
-    onLeading: (leading) => metrics.leader(leading),
-    onReleased: (seconds, late) => metrics.gate(late ? 'late' : 'ready', seconds),
-  });
-  const fences = createFenceProbe({ cluster, clock, log }, (all, missing) => metrics.fences(all, missing));
-  running.push(fences.run(background));
-  health.check('fences', () => (config.current().fences === 'required' ? fences.trouble() : undefined));
-  return { keeper: worker.keeper, isLeading: () => worker.isLeading(), working: worker.run(signal) };
-}
-
-/** The same objects as long as the config is the same one, so that plans made from them can be remembered. */
-function settingsOf(config: ConfigFile) {
-  return () => {
-    const { rules, worker } = config.current();
-    const { needsPerPod, needsPerAccount, gateSeconds } = worker;
-    return { rules, needsPerPod, needsPerAccount, gateSeconds };
-  };
-}
-
 /** A token for the API server's own audience would be the ServiceAccount itself, handed to a registry. */
 function refuseOwnAudiences(config: Config, own: readonly string[], source: string): void {
-  const faults = config.rules.flatMap(({ name, audience }, at) =>
-    own.includes(audience)
+  const faults = config.rules.flatMap(({ name, audience, acceptAudiences = [] }, at) =>
+    [audience, ...acceptAudiences].some((one) => own.includes(one))
       ? [`${source}: rules[${at}].audience: rule ${name} uses an audience of the API server itself`]
       : [],
   );

@@ -1,17 +1,16 @@
 // keyless-pull token-server: builds the parts of the registry's side and serves until it is told to stop.
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
-import { readText } from '../config.ts';
 import type { Log } from '../log.ts';
 import type { LogLevel } from '../log-level.ts';
 import { createLog } from '../log.ts';
 import { isProblem } from '../problem.ts';
-import { SecretText } from '../secret-text.ts';
+import { createCertificate } from '../server/certificate.ts';
 import { listen } from '../token-server/listener.ts';
 import { createRegistryTokenSigner } from '../token-server/registry-token.ts';
 import { TOKEN_PATH, createTokenRoutes } from '../token-server/routes.ts';
-import { readSigningKey } from '../token-server/signing-key.ts';
-import type { TokenServerConfig } from '../token-server/token-server-config.ts';
+import { keySetOf } from '../token-server/signing-key.ts';
+import { createSigningKeys, readPair } from '../token-server/signing-keys.ts';
 import { loadTokenServerConfig } from '../token-server/token-server-config.ts';
 import { createTokenVerifier } from '../token-server/verify-token.ts';
 
@@ -39,11 +38,6 @@ export interface RunningTokenServer extends AsyncDisposable {
   readonly stopped: Promise<void>;
 }
 
-const DAY_MS = 86_400_000;
-
-/** Certificates are renewed weeks ahead; this one was forgotten. */
-const SIGNING_WARNING_MS = 14 * DAY_MS;
-
 /**
  * Starts the token server and returns once it listens. An issuer that cannot be reached is only a warning: it may be
  * started after us.
@@ -55,48 +49,44 @@ export async function runTokenServer(
 ): Promise<RunningTokenServer> {
   const { clock = systemClock, log = createLog(options.logLevel ?? 'info') } = io;
   const config = loadTokenServerConfig(options.config);
-  const key = readKey(config, clock, log);
-  const tls = config.tls && {
-    certificate: readText(config.tls.certificateFile),
-    key: new SecretText(readText(config.tls.keyFile)),
-  };
+  const { service, issuer, tokenSeconds } = config.registry;
+  await using started = new AsyncDisposableStack();
+  const keys = started.use(createSigningKeys(config.signing.keys, { clock, log, tokenSeconds }));
+  const tls = config.tls && started.use(await createCertificate({ clock, log }, config.tls));
   if (!tls) log.warn('no TLS: passwords arrive in the clear unless a proxy in front ends TLS');
 
   const verifier = createTokenVerifier({ issuers: config.issuers, clock });
-  await verifier.fetchKeys().catch((error: unknown) => {
-    if (!isProblem(error) || error.code === 'file-unreadable') throw error;
-    log.warn({ error }, "the issuer's keys are not known yet");
-  });
+  for (const failure of await verifier.prepare()) {
+    if (!isProblem(failure.error) || failure.error.code === 'file-unreadable') throw failure.error;
+    log.warn({ ...failure }, 'the issuer cannot be asked yet');
+  }
 
-  const { service, issuer, tokenSeconds } = config.registry;
-  const sign = createRegistryTokenSigner({ issuer, service, tokenSeconds, key, clock });
+  const { header } = config.signing;
+  const sign = createRegistryTokenSigner({ issuer, service, tokenSeconds, header, keys, clock });
   const { anyUser, access } = config;
   const handler = createTokenRoutes({ service, anyUser, access, verifier, sign, clock, log });
   const host = options.host ?? config.listen.host;
-  const listener = await listen({ handler, host, port: options.port ?? config.listen.port, tls, clock });
+  const port = options.port ?? config.listen.port;
+  const { url } = started.use(await listen({ handler, host, port, tls, clock, log }));
   log.info(
-    { url: listener.url, path: TOKEN_PATH, service, issuers: config.issuers.map((one) => one.issuer) },
+    { url, path: TOKEN_PATH, service, issuers: config.issuers.map((one) => one.issuer) },
     'token server started',
   );
-  return stoppable(listener, log, io.signal);
+  return stoppable({ url, parts: started.move() }, log, io.signal);
 }
 
-function readKey(config: TokenServerConfig, clock: Clock, log: Log) {
-  const [files] = config.signing.keys;
-  if (!files) throw new TypeError('the schema lets no config without a signing key pass');
-  const key = readSigningKey(
-    new SecretText(readText(files.keyFile)),
-    readText(files.certificateFile),
-    clock.now(),
-  );
-  if (key.expiresAt - clock.now() < SIGNING_WARNING_MS) {
-    log.warn({ expiresAt: new Date(key.expiresAt).toISOString() }, 'the signing certificate expires soon');
-  }
-  return key;
+/**
+ * The `jwks` file for registries of 3.x that are configured with one: every key of `signing.keys`, also those whose
+ * time has not come, so that the registry knows them before they sign.
+ * @throws Problem `config-invalid`, `file-unreadable` or `certificate-unreadable`
+ */
+export function describeKeySet(configFile: string): string {
+  const { signing } = loadTokenServerConfig(configFile);
+  return `${JSON.stringify(keySetOf(signing.keys.map(readPair)), null, 2)}\n`;
 }
 
 function stoppable(
-  listener: AsyncDisposable & { url: string },
+  { url, parts }: { url: string; parts: AsyncDisposable },
   log: Log,
   signal?: AbortSignal,
 ): RunningTokenServer {
@@ -105,7 +95,7 @@ function stoppable(
   const stop = () => {
     if (!stopping) {
       stopping = true;
-      listener[Symbol.asyncDispose]().then(() => {
+      parts[Symbol.asyncDispose]().then(() => {
         log.info('token server stopped');
         resolve();
       }, reject);
@@ -114,5 +104,5 @@ function stoppable(
   };
   if (signal?.aborted) void stop();
   signal?.addEventListener('abort', () => void stop(), { once: true });
-  return { url: listener.url, stopped, [Symbol.asyncDispose]: stop };
+  return { url, stopped, [Symbol.asyncDispose]: stop };
 }

@@ -1,0 +1,29 @@
+// Files that a person named: their text, or the sentence that says why there is none.
+import { readFileSync } from 'node:fs';
+import { Problem } from './problem.ts';
+
+/** @throws Problem `file-unreadable` */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
+  }
+}
+
+/** The text of a system error's code, for sentences: never its message, which repeats the path and more. */
+export function errnoText(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file';
+    case 'EACCES':
+      return 'permission denied';
+    case 'EISDIR':
+      return 'it is a folder';
+    case 'EADDRINUSE':
+      return 'another program listens there';
+    default:
+      return typeof code === 'string' ? code : 'unknown error';
+  }
+}
