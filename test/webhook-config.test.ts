@@ -4,8 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { statusProblem } from '../src/cluster/kube-problem.ts';
 import { parseConfig } from '../src/config.ts';
 import { recordManifest, statusManifest } from '../src/core/pull-credential-record.ts';
+import { expectedFences, expectedRights } from '../src/cli/system/expected.ts';
 import { policyModes } from '../src/core/pull-policy.ts';
 import * as vocabulary from '../src/core/vocabulary.ts';
+import { isWorkload } from '../src/core/workload.ts';
 import { problemCodes } from '../src/problem.ts';
 import {
   manifestFiles,
@@ -15,6 +17,8 @@ import {
   WORKER_USER,
 } from '../tools/install.ts';
 import type { Manifest } from '../tools/install.ts';
+
+const OWN_SECRET = 'keyless-pull-tls';
 
 const all = manifestFiles().flatMap(readManifests);
 const texts = all.map((manifest) => JSON.stringify(manifest));
@@ -30,9 +34,12 @@ test('no object stands there twice, and each that lives in a namespace lives in 
   const names = all.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   const namespaced = [
     'ServiceAccount',
+    'ResourceQuota',
+    'NetworkPolicy',
     'Role',
     'RoleBinding',
     'ConfigMap',
+    'Secret',
     'Deployment',
     'Service',
     'PodDisruptionBudget',
@@ -88,6 +95,45 @@ describe('the manifests use the words of the code', () => {
   });
 });
 
+test('what doctor system expects of an installation is what stands here', () => {
+  const roles = readManifests('rbac.yaml').filter(({ kind }) => kind.endsWith('Role'));
+  for (const holder of ['webhook', 'worker'] as const) {
+    const granted = roles
+      .filter(({ metadata }) => metadata.name === `keyless-pull-${holder}`)
+      .flatMap(({ kind, rules }) =>
+        (
+          rules as { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] }[]
+        ).flatMap((rule) =>
+          rule.apiGroups.flatMap((group) =>
+            rule.resources.flatMap((resource) =>
+              rule.verbs.map(
+                (verb) => `${kind} ${verb} ${group}/${resource} ${rule.resourceNames?.join() ?? ''}`,
+              ),
+            ),
+          ),
+        ),
+      );
+    const expected = expectedRights[holder].flatMap(({ group, resource, verbs, name = '', scope }) =>
+      verbs.map((verb) => `${scope === 'own' ? 'Role' : 'ClusterRole'} ${verb} ${group}/${resource} ${name}`),
+    );
+    expect(expected.toSorted(), holder).toEqual(granted.toSorted());
+  }
+  const perNamespace = readManifests('per-namespace/namespaced-role.yaml').flatMap(({ rules }) =>
+    (rules as { resources: string[]; verbs: string[] }[]).flatMap(({ resources, verbs }) =>
+      resources.flatMap((each) => verbs.map((verb) => `${verb} ${each}`)),
+    ),
+  );
+  const optedIn = expectedRights.worker.filter(({ scope }) => scope === 'optedIn');
+  expect(
+    optedIn.flatMap(({ resource, verbs }) => verbs.map((verb) => `${verb} ${resource}`)).toSorted(),
+  ).toEqual(perNamespace.toSorted());
+  const fences = readManifests('fences.yaml');
+  for (const kind of ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'])
+    expect(fences.filter((each) => each.kind === kind).map(({ metadata }) => metadata.name)).toEqual(
+      expectedFences,
+    );
+});
+
 describe('the schema of PullCredential', () => {
   const { spec } = ofKind('CustomResourceDefinition')[0] as unknown as { spec: Crd };
   const schema = spec.versions[0]?.schema.openAPIV3Schema ?? {};
@@ -130,17 +176,40 @@ describe('the roles', () => {
     (role['rules'] as Rule[]).map((rule) => ({ role: metadata.name, ...rule })),
   );
 
-  test('let nobody read a Secret, and have no wildcard', () => {
-    for (const { role, apiGroups, resources, verbs } of rules) {
+  test('let nobody read a Secret but that of our own certificate, and have no wildcard', () => {
+    for (const { role, apiGroups, resources, resourceNames, verbs } of rules) {
       expect([...apiGroups, ...resources, ...verbs], role).not.toContain('*');
-      if (resources.includes('secrets')) expect(verbs, role).toEqual(['create', 'update']);
+      if (!resources.includes('secrets')) continue;
+      if (resourceNames) {
+        expect(resourceNames, role).toEqual([OWN_SECRET]);
+        expect(verbs, role).toEqual(role === 'keyless-pull-worker' ? ['get', 'update'] : ['get']);
+      } else expect(verbs, role).toEqual(['create', 'update']);
     }
+    const named = all.flatMap(({ kind, metadata, rules: of }) =>
+      ((of ?? []) as Rule[]).flatMap(({ resourceNames }) =>
+        (resourceNames ?? []).map((name) => [kind, metadata.namespace, name]),
+      ),
+    );
+    expect(named.filter(([, , name]) => name === OWN_SECRET)).toEqual(
+      Array.from({ length: 2 }, () => ['Role', OWN_NAMESPACE, OWN_SECRET]),
+    );
   });
 
   test('let the webhook look and do nothing', () => {
     const verbs = rules.filter(({ role }) => role === 'keyless-pull-webhook').flatMap((rule) => rule.verbs);
 
-    expect(new Set(verbs)).toEqual(new Set(['list', 'watch']));
+    expect(new Set(verbs)).toEqual(new Set(['list', 'watch', 'get']));
+  });
+
+  test('are for objects that the manifests make under these very names', () => {
+    const secret = ofKind('Secret').map(({ metadata, ...rest }) => ({ name: metadata.name, ...rest }));
+    const named = rules.flatMap(({ resources, resourceNames }) =>
+      resources.includes('mutatingwebhookconfigurations') ? (resourceNames ?? []) : [],
+    );
+
+    expect(secret).toEqual([{ name: OWN_SECRET, apiVersion: 'v1', kind: 'Secret', type: 'Opaque' }]);
+    expect(named).toEqual(ofKind('MutatingWebhookConfiguration').map(({ metadata }) => metadata.name));
+    expect(named).toEqual(ofKind('ValidatingWebhookConfiguration').map(({ metadata }) => metadata.name));
   });
 
   test('are bound, both of them, to the account that the Deployment runs as', () => {
@@ -157,6 +226,63 @@ describe('the roles', () => {
       expect(subject).toEqual({ kind: 'ServiceAccount', name: WORKER_ACCOUNT, namespace: OWN_NAMESPACE });
     }
     expect(texts.join()).toContain(`"serviceAccountName":"${WORKER_ACCOUNT}"`);
+  });
+});
+
+describe('the variant with rights per namespace', () => {
+  const rulesOf = (manifests: readonly Manifest[]) =>
+    manifests.flatMap((manifest) =>
+      (manifest['rules'] as Rule[]).flatMap(({ apiGroups, resources, verbs }) =>
+        apiGroups.flatMap((group) =>
+          resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`)),
+        ),
+      ),
+    );
+  const whole = ofKind('ClusterRole').filter(({ metadata }) => metadata.name === 'keyless-pull-worker');
+  const [everywhere, inOne] = ['worker-role', 'namespaced-role'].map((name) =>
+    readManifests(`per-namespace/${name}.yaml`),
+  );
+  const [binding] = readManifests('per-namespace/namespace/role-binding.yaml') as unknown as (Manifest & {
+    roleRef: object;
+    subjects: object[];
+  })[];
+
+  test('divides the rights of the worker and neither loses one nor adds one', () => {
+    const divided = [...rulesOf(everywhere ?? []), ...rulesOf(inOne ?? [])];
+
+    expect(divided.toSorted()).toEqual(rulesOf(whole).toSorted());
+    expect(everywhere?.map(({ kind, metadata }) => [kind, metadata.name])).toEqual([
+      ['ClusterRole', 'keyless-pull-worker'],
+    ]);
+  });
+
+  test('leaves the worker in the whole cluster nothing but to look, to tell, and to keep the caBundle of our webhooks', () => {
+    const writes = rulesOf(everywhere ?? []).filter((right) => !/^(get|list|watch) /.test(right));
+
+    expect(writes).toEqual([
+      'create events.k8s.io/events',
+      'update admissionregistration.k8s.io/mutatingwebhookconfigurations',
+      'update admissionregistration.k8s.io/validatingwebhookconfigurations',
+    ]);
+  });
+
+  test('gives it in a namespace what it writes, and nothing to read', () => {
+    const looks = rulesOf(inOne ?? []).filter((right) => !/^(create|update|patch|delete) /.test(right));
+
+    expect(looks).toEqual([]);
+    expect(rulesOf(inOne ?? []).filter((right) => right.endsWith('/secrets'))).toEqual([
+      'create /secrets',
+      'update /secrets',
+    ]);
+  });
+
+  test('binds that to the worker in whatever namespace it is applied to, and not by itself', () => {
+    expect(binding).toMatchObject({
+      kind: 'RoleBinding',
+      roleRef: { kind: 'ClusterRole', name: inOne?.[0]?.metadata.name },
+      subjects: [{ kind: 'ServiceAccount', name: WORKER_ACCOUNT, namespace: OWN_NAMESPACE }],
+    });
+    expect(binding?.metadata).not.toHaveProperty('namespace');
   });
 });
 
@@ -225,17 +351,58 @@ describe('the webhooks', () => {
     expect(selectorOf(mutating?.[0], vocabulary.INJECT_LABEL)).toEqual([['In', 'enabled']]);
   });
 
-  test('each mode of the policy has its path, and what is misspelt warns', () => {
-    const modes = policyModes.filter((mode) => mode !== 'off');
-    const entries = validating?.map((hook) => [
-      hook.clientConfig.service.path,
-      selectorOf(hook, vocabulary.STATIC_PULL_SECRETS_LABEL),
-    ]);
+  const modes = policyModes.filter((mode) => mode !== 'off');
+  const ofResource = (resource: string) =>
+    validating?.filter(({ rules: asked }) => asked.some(({ resources }) => resources.includes(resource))) ??
+    [];
 
-    expect(entries).toEqual([
-      ...modes.map((mode) => [`/validate/${mode}`, [['In', mode]]]),
-      ['/validate/warn', [['Exists'], ['NotIn', ...policyModes]]],
-    ]);
+  test.each(['pods', 'serviceaccounts', 'deployments'])(
+    'for %s each mode of the policy has its path, and what is misspelt warns',
+    (resource) => {
+      const entries = ofResource(resource)
+        .filter((hook) => selectorOf(hook, vocabulary.INJECT_LABEL).length === 0)
+        .map((hook) => [
+          hook.clientConfig.service.path,
+          selectorOf(hook, vocabulary.STATIC_PULL_SECRETS_LABEL),
+        ]);
+
+      expect(entries).toEqual([
+        ...modes.map((mode) => [`/validate/${mode}`, [['In', mode]]]),
+        ['/validate/warn', [['Exists'], ['NotIn', ...policyModes]]],
+      ]);
+    },
+  );
+
+  test('annotations of accounts are looked at wherever a namespace opted in, whatever its mode', () => {
+    const [hook, ...others] = ofResource('serviceaccounts').filter(
+      (each) => selectorOf(each, vocabulary.INJECT_LABEL).length > 0,
+    );
+
+    expect(others).toEqual([]);
+    expect(hook?.rules.flatMap(({ resources }) => resources)).toEqual(['serviceaccounts']);
+    expect(selectorOf(hook, vocabulary.INJECT_LABEL)).toEqual([['In', 'enabled', 'draining']]);
+    expect(selectorOf(hook, vocabulary.STATIC_PULL_SECRETS_LABEL)).toEqual([['NotIn', ...modes]]);
+  });
+
+  test('pods have entries of their own, so that accounts and workloads are never held up', () => {
+    for (const { rules: asked } of ofResource('pods'))
+      expect(asked.flatMap(({ resources }) => resources)).toEqual(['pods', 'pods/ephemeralcontainers']);
+    for (const { failurePolicy } of [...ofResource('serviceaccounts'), ...ofResource('deployments')])
+      expect(failurePolicy).toBe('Ignore');
+  });
+
+  test('the kinds of workloads are those that the code can judge', () => {
+    const asked = ofResource('deployments')[0]?.rules.filter(({ apiGroups }) => apiGroups[0] !== '') ?? [];
+    const kinds = ['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'Job', 'CronJob'];
+
+    expect(asked.flatMap(({ resources }) => resources)).toEqual(
+      kinds.map((kind) => `${kind.toLowerCase()}s`),
+    );
+    for (const kind of kinds)
+      expect(
+        asked.some(({ apiGroups }) => isWorkload(apiGroups[0] ?? '', kind)),
+        kind,
+      ).toBe(true);
   });
 
   test('only mutation and enforcement may hold a pod up', () => {
@@ -245,11 +412,37 @@ describe('the webhooks', () => {
 
     expect(failing.map(({ name }) => name)).toEqual(['mutate.keyless-pull.dev', 'enforce.keyless-pull.dev']);
   });
+
+  test('breaking the glass is for enforcement alone', () => {
+    const breakable = [...(mutating ?? []), ...(validating ?? [])].filter(({ matchConditions }) =>
+      JSON.stringify(matchConditions).includes('break-glass'),
+    );
+
+    expect(breakable.map(({ name }) => name)).toEqual(['enforce.keyless-pull.dev']);
+  });
+});
+
+test('the fence on labels is no part of the whole, and as closed as the others', () => {
+  const [policy, binding] = readManifests('label-fence/policy.yaml') as unknown as [
+    Manifest & { spec: Policy },
+    Manifest & { spec: Binding },
+  ];
+  const [role] = readManifests('label-fence/role.yaml') as unknown as { rules: Rule[] }[];
+
+  expect(manifestFiles().join()).not.toContain('label-fence');
+  expect(policy.spec).toMatchObject({ failurePolicy: 'Fail' });
+  expect(binding.spec).toEqual({ policyName: policy.metadata.name, validationActions: ['Deny'] });
+  for (const label of [vocabulary.INJECT_LABEL, vocabulary.STATIC_PULL_SECRETS_LABEL])
+    expect(label.startsWith(`${vocabulary.API_GROUP}/`)).toBe(true);
+  expect(role?.rules).toEqual([
+    { apiGroups: [vocabulary.API_GROUP], resources: ['namespaces'], verbs: ['label'] },
+  ]);
 });
 
 interface Rule {
   readonly apiGroups: string[];
   readonly resources: string[];
+  readonly resourceNames?: string[];
   readonly verbs: string[];
 }
 
@@ -268,6 +461,8 @@ interface Binding {
 interface Hook {
   readonly name: string;
   readonly failurePolicy: string;
+  readonly rules: { readonly apiGroups: string[]; readonly resources: string[] }[];
+  readonly matchConditions: unknown[];
   readonly clientConfig: { readonly service: { readonly path: string } };
   readonly namespaceSelector: {
     readonly matchExpressions: { key: string; operator: string; values?: string[] }[];
@@ -325,6 +520,7 @@ function statusWith(at: number): Parameters<typeof statusManifest>[0] {
     refreshAt: at,
     digest: text,
     tokenId: text,
+    tokenKeyId: text,
     secretUid: text,
   };
 }
