@@ -13,6 +13,8 @@ export interface ApiServerAddress {
 export interface ApiAnswer<Body> {
   readonly status: number;
   readonly body: Body;
+  /** What `kubectl` would show as "Warning: …". */
+  readonly warnings: readonly string[];
 }
 
 /** One request. `body` is sent as JSON; a PATCH is a merge patch unless `contentType` says otherwise. */
@@ -50,8 +52,22 @@ export function apiClient(server: ApiServerAddress, token: string): ApiRequest {
     const text = await answer.body.text();
     const isJson = /^application\/(.+\+)?json/.test(String(answer.headers['content-type']));
     // The caller names the shape it expects; this client is for tests, whose assertions are the check.
-    return { status: answer.statusCode, body: (isJson ? JSON.parse(text) : text) as Body };
+    return {
+      status: answer.statusCode,
+      body: (isJson ? JSON.parse(text) : text) as Body,
+      warnings: warningsIn(answer.headers['warning']),
+    };
   };
+}
+
+/** RFC 7234 section 5.5 as the API server writes it: `299 - "text"`. */
+function warningsIn(header: string | string[] | undefined): string[] {
+  const lines = header === undefined ? [] : [header].flat();
+  return lines.flatMap((line) =>
+    [...line.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, text = '']) =>
+      text.replaceAll(/\\(.)/g, '$1'),
+    ),
+  );
 }
 
 /** What may be asked of a token; the API server's own audience and 3600 seconds when absent. At least 600 seconds. */

@@ -18,6 +18,8 @@ export interface BuildPlan {
   readonly module: string;
   readonly goPackage: string;
   readonly linkerFlags: string;
+  /** Go's build tags. */
+  readonly tags?: string;
   /** How long it takes without Go's own cache, in words: "about 4 minutes". */
   readonly firstTime: string;
 }
@@ -91,6 +93,7 @@ async function runGoBuild(
 ): Promise<number | NodeJS.Signals> {
   const [command, flags] = endingWithParent(findOnPath('go') ?? 'go', [
     ...['build', '-v', '-mod=readonly', '-trimpath', '-ldflags', plan.linkerFlags],
+    ...['-tags', plan.tags ?? ''],
     ...['-o', join(workFolder, plan.name), plan.goPackage],
   ]);
   const child = spawn(command, flags, {

@@ -1,6 +1,6 @@
 // The files and flags with which etcd, kube-apiserver, kube-controller-manager and kube-scheduler start on one machine.
 import { generateKeyPair, randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { AUDIT_POLICY } from './audit-log.ts';
@@ -26,10 +26,28 @@ export const STANDARD_IDENTITIES: readonly StaticIdentity[] = [
 export const API_AUDIENCE = 'https://kubernetes.default.svc';
 
 const ACCOUNT_KEY_FILE = 'accounts-key.pem';
+const ACCOUNT_PUBLIC_KEY_FILE = 'accounts.pem';
 
 /** The private key with which the ServiceAccount tokens of the control plane in `folder` are signed (PEM, RSA). */
 export function accountKeyFile(folder: string): string {
   return join(folder, ACCOUNT_KEY_FILE);
+}
+
+/** A new key in its place, of which an API server knows once it is started again. The old one is accepted and published beside it, or not. */
+export async function replaceAccountKey(folder: string, { keepOld }: { keepOld: boolean }): Promise<void> {
+  const { privateKey, publicKey } = await makeAccountKey();
+  const file = join(folder, ACCOUNT_PUBLIC_KEY_FILE);
+  const before = keepOld ? readFileSync(file, 'utf8') : '';
+  writeFileSync(file, publicKey + before, { mode: 0o600 });
+  writeFileSync(accountKeyFile(folder), privateKey, { mode: 0o600 });
+}
+
+async function makeAccountKey(): Promise<{ privateKey: string; publicKey: string }> {
+  const { privateKey, publicKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+  return {
+    privateKey: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    publicKey: String(publicKey.export({ type: 'spki', format: 'pem' })),
+  };
 }
 
 /** The files a control plane reads, all in its run folder, and the token of each static identity by its name. */
@@ -56,7 +74,7 @@ export async function writeControlPlaneFiles(
   };
   const authority = await createCertificateAuthority('keyless-pull control plane');
   const server = await authority.issue(['127.0.0.1', 'localhost', 'kubernetes.default.svc']);
-  const accountKeys = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+  const accountKey = await makeAccountKey();
   const tokens = Object.fromEntries(identities.map(({ name }) => [name, randomBytes(24).toString('hex')]));
   // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#static-token-file
   const tokenLines = identities.map(
@@ -68,14 +86,8 @@ export async function writeControlPlaneFiles(
     certificateAuthorityFile: write('ca.pem', authority.certificate),
     certificateFile: write('server.pem', server.certificate),
     certificateKeyFile: write('server-key.pem', server.key),
-    accountKeyFile: write(
-      ACCOUNT_KEY_FILE,
-      String(accountKeys.privateKey.export({ type: 'pkcs8', format: 'pem' })),
-    ),
-    accountPublicKeyFile: write(
-      'accounts.pem',
-      String(accountKeys.publicKey.export({ type: 'spki', format: 'pem' })),
-    ),
+    accountKeyFile: write(ACCOUNT_KEY_FILE, accountKey.privateKey),
+    accountPublicKeyFile: write(ACCOUNT_PUBLIC_KEY_FILE, accountKey.publicKey),
     tokenFile: write('tokens.csv', tokenLines.join('')),
     auditPolicyFile: write('audit-policy.yaml', AUDIT_POLICY),
     tokens,

@@ -11,6 +11,7 @@ import {
   apiServerFlags,
   controllerManagerFlags,
   etcdFlags,
+  replaceAccountKey,
   schedulerFlags,
   writeControlPlaneFiles,
 } from './control-plane-flags.ts';
@@ -60,6 +61,11 @@ export interface ControlPlane extends ApiServerAddress, AsyncDisposable {
   /** Starts it again on the same port with the same data; resolves when it is ready. */
   readonly startApiServer: () => Promise<void>;
   readonly restartApiServer: () => Promise<void>;
+  /**
+   * Restarts it with a new key for ServiceAccount tokens. Without the old one (`keepOld: false`) all tokens of before are
+   * dead, those of the controllers and of whoever runs with one included.
+   */
+  readonly rotateSigningKey: (options: { readonly keepOld: boolean }) => Promise<void>;
   /** Ends everything and deletes the folder. */
   readonly stop: () => Promise<void>;
 }
@@ -154,6 +160,11 @@ async function startServers(
     stopApiServer,
     async restartApiServer() {
       await stopApiServer();
+      await startApiServer();
+    },
+    async rotateSigningKey(options) {
+      await stopApiServer();
+      await replaceAccountKey(folder, options);
       await startApiServer();
     },
     stop: run.stop,

@@ -24,6 +24,8 @@ export interface RegistryTokenAuth {
 
 /** What may be chosen about a registry. */
 export interface RegistryOptions {
+  /** 3.x when absent; 2.8 knows neither `jwks` nor `signingAlgorithms`. */
+  readonly line?: '2.8' | '3';
   /** A free port when absent. */
   readonly port?: number;
   /** Everybody may pull and push when absent. */
@@ -51,7 +53,8 @@ const READY_DEADLINE_MS = 30_000;
 
 /** Starts a registry; resolves when it answers. */
 export async function startRegistry(options: RegistryOptions = {}): Promise<DistributionRegistry> {
-  const paths = await findParts(['registry'], { progress: options.progress });
+  const part = options.line === '2.8' ? 'registry-2.8' : 'registry';
+  const paths = await findParts([part], { progress: options.progress });
   const run = await openRun('registry');
   try {
     const port = options.port ?? (await freePort());
@@ -59,7 +62,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Dist
     const url = `${options.tls ? 'https' : 'http'}://${host}`;
     const configFile = join(run.folder, 'config.yaml');
     writeFileSync(configFile, registryConfig(host, join(run.folder, 'storage'), options), { mode: 0o600 });
-    const registry = run.start('registry', paths.registry, ['serve', configFile], {
+    const registry = run.start('registry', paths[part], ['serve', configFile], {
       // Its traces would otherwise knock at a collector on port 4318 for ever.
       OTEL_TRACES_EXPORTER: 'none',
     });

@@ -1,27 +1,56 @@
-// Writes the parts of docs/reference.md that the code knows better: the config, the token server's config, the problem codes.
+// Writes the parts of the documentation that the code knows better: of docs/reference.md the config, the token server's config,
+// the problem codes and the metrics, of docs/registries.md and the pages below it the registry families. And the
+// files of the chart that follow from the code or from webhook-config/.
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as z from 'zod';
 import { Config } from '../src/config.ts';
 import { problemCodes } from '../src/problem.ts';
+import { metricTable } from '../src/server/metric-table.ts';
 import { TokenServerConfig } from '../src/token-server/token-server-config.ts';
+import { chartFolder, generatedChartFiles } from './chart/chart-files.ts';
+import { ChartValues } from './chart/values.ts';
+import { code, plain, table } from './markdown.ts';
+import { familyParts, registryParts } from './registry-tables.ts';
 
 export const referencePath = new URL('../docs/reference.md', import.meta.url);
+export const registriesPath = new URL('../docs/registries.md', import.meta.url);
+export const chartReadmePath = new URL('README.md', chartFolder);
+
+type Parts = Readonly<Record<string, () => string>>;
 
 /** The parts by the name in their markers: `<!-- generated: config -->` … `<!-- end: config -->`. */
-const parts: Readonly<Record<string, () => string>> = {
+const referenceParts: Parts = {
   config: () => configTable(Config),
   'token-server-config': () => configTable(TokenServerConfig),
   'problem-codes': problemTable,
+  metrics: metricsTable,
 };
 
+/** Every page that has generated parts, with those parts. */
+export const generatedPages: readonly { readonly path: URL; readonly parts: Parts }[] = [
+  { path: referencePath, parts: referenceParts },
+  // Before the index, which has their titles.
+  ...Object.entries(familyParts).map(([kind, parts]) => ({ path: familyPath(kind), parts })),
+  { path: registriesPath, parts: registryParts },
+  {
+    path: chartReadmePath,
+    parts: { values: () => configTable(ChartValues, (key) => !key.startsWith('config.')) },
+  },
+];
+
+export function familyPath(kind: string): URL {
+  return new URL(`../docs/registries/${kind}.md`, import.meta.url);
+}
+
 /** The same text with every generated part made anew. @throws Error for a part whose markers are missing */
-export function withGeneratedParts(text: string): string {
+export function withGeneratedParts(text: string, path: URL = referencePath): string {
+  const parts = generatedPages.find((page) => page.path.href === path.href)?.parts ?? {};
   let result = text;
   for (const [name, write] of Object.entries(parts)) {
     const [begin, end] = [`<!-- generated: ${name} -->\n`, `<!-- end: ${name} -->`];
     const [from, to] = [result.indexOf(begin), result.indexOf(end)];
     if (from === -1 || to < from)
-      throw new Error(`docs/reference.md has no part ${name} between its markers`);
+      throw new Error(`docs/${path.pathname.split('/docs/').at(-1)} has no part ${name} between its markers`);
     result = `${result.slice(0, from + begin.length)}\n${write()}\n${result.slice(to)}`;
   }
   return result;
@@ -38,6 +67,7 @@ interface Schema {
   readonly exclusiveMinimum?: number;
   readonly maximum?: number;
   readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: Schema | boolean;
@@ -82,6 +112,7 @@ function presenceOf(schema: Schema, isRequired: boolean): string {
 function typeOf(schema: Schema): string {
   if (schema.const !== undefined) return `\`${schema.const}\``;
   if (schema.enum) return schema.enum.map((word) => `\`${word}\``).join(', ');
+  if (schema.anyOf) return [...new Set(schema.anyOf.map(typeOf))].join(' or ');
   switch (schema.type ?? 'string') {
     case 'array':
       return `list of ${schema.items?.properties ? 'maps' : typeOf(schema.items ?? {})}`;
@@ -104,8 +135,9 @@ function boundsOf({ minimum, exclusiveMinimum, maximum }: Schema): string {
   return `${least}${above}${maximum === undefined ? '' : `, ${maximum} at most`}`;
 }
 
-function configTable(schema: z.ZodType): string {
-  const rows = rowsOf(schema).map(({ key, type, presence, meaning }) => [
+function configTable(schema: z.ZodType, isShown: (key: string) => boolean = () => true): string {
+  const shown = rowsOf(schema).filter(({ key }) => isShown(key));
+  const rows = shown.map(({ key, type, presence, meaning }) => [
     `\`${key}\``,
     type,
     presence,
@@ -114,7 +146,13 @@ function configTable(schema: z.ZodType): string {
   return table(['Key', 'Value', 'Default', 'Meaning'], rows);
 }
 
-const retries = { no: 'never', soon: 'soon', later: 'later' } as const;
+const retries = {
+  no: 'never',
+  soon: 'after seconds',
+  waiting: 'after 30 s to 5 min',
+  later: 'after 10 s to 10 min',
+  rarely: 'after 10 min to 1 h',
+} as const;
 
 function problemTable(): string {
   const rows = Object.entries(problemCodes).map(([code, { retry, status, means }]) => [
@@ -126,16 +164,24 @@ function problemTable(): string {
   return table(['Code', 'Meaning', 'Tried again', 'HTTP'], rows);
 }
 
-/** Text that Markdown leaves as it is. */
-function plain(text: string): string {
-  return text.replaceAll(/[\\`*_[\]|]/g, String.raw`\$&`).replaceAll('<', '&lt;');
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`;
-  return line(head) + line(head.map(() => '---')) + rows.map(line).join('');
+function metricsTable(): string {
+  const rows = Object.entries(metricTable).map(([name, { type, labels, means }]) => [
+    code(`keyless_pull_${name}`),
+    type,
+    means,
+    Object.entries<readonly string[] | string>(labels)
+      .map(
+        ([label, values]) =>
+          `${code(label)}: ${typeof values === 'string' ? values : values.map(code).join(' ')}`,
+      )
+      .join('; '),
+  ]);
+  return table(['Metric', 'Type', 'Meaning', 'Labels, and what bounds them'], rows);
 }
 
 if (import.meta.main) {
-  writeFileSync(referencePath, withGeneratedParts(readFileSync(referencePath, 'utf8')));
+  for (const { path } of generatedPages)
+    writeFileSync(path, withGeneratedParts(readFileSync(path, 'utf8'), path));
+  for (const [path, text] of Object.entries(generatedChartFiles()))
+    writeFileSync(new URL(path, chartFolder), text);
 }

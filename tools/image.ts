@@ -1,13 +1,8 @@
 // A tiny, valid container image made in memory: one gzip layer, a config and a manifest.
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-
-/** A file in the image's layer. `path` has no leading slash; `mode` is 0o644 when absent. */
-export interface ImageFile {
-  readonly path: string;
-  readonly content: string | Uint8Array;
-  readonly mode?: number;
-}
+import { tarArchive } from './tar-archive.ts';
+import type { ArchiveFile } from './tar-archive.ts';
 
 /** Bytes with their media type and digest ("sha256:…"). */
 export interface ImageBlob {
@@ -25,7 +20,7 @@ export interface Image {
 /** What may be chosen about an image. */
 export interface ImageOptions {
   /** One small text file when absent. */
-  readonly files?: readonly ImageFile[];
+  readonly files?: readonly ArchiveFile[];
   /** The command a container of it runs; none when absent. */
   readonly command?: readonly string[];
   /** OCI's media types (default), or those of Docker's registry API. */
@@ -48,7 +43,7 @@ const MEDIA_TYPES = {
 /** The two manifest types above: what a puller says it accepts. */
 export const MANIFEST_TYPES: readonly string[] = [MEDIA_TYPES.oci.manifest, MEDIA_TYPES.docker.manifest];
 
-const HELLO: ImageFile = { path: 'hello.txt', content: 'pulled without a long-lived key\n' };
+const HELLO: ArchiveFile = { path: 'hello.txt', content: 'pulled without a long-lived key\n' };
 
 /** Makes an image; the same options always give the same digests. */
 export function makeImage({ files = [HELLO], command = [], format = 'oci' }: ImageOptions = {}): Image {
@@ -86,36 +81,4 @@ function jsonBlob(mediaType: string, value: object): ImageBlob {
 
 function blobOf(mediaType: string, bytes: Uint8Array): ImageBlob {
   return { mediaType, digest: sha256(bytes), bytes };
-}
-
-const TAR_BLOCK = 512;
-
-function tarArchive(files: readonly ImageFile[]): Buffer {
-  const parts = files.flatMap(({ path, content, mode = 0o644 }) => {
-    const body = Buffer.from(content);
-    const padding = Buffer.alloc((TAR_BLOCK - (body.length % TAR_BLOCK)) % TAR_BLOCK);
-    return [tarHeader(path, body.length, mode), body, padding];
-  });
-  return Buffer.concat([...parts, Buffer.alloc(2 * TAR_BLOCK)]);
-}
-
-// POSIX ustar, with owner 0 and time 0: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
-function tarHeader(path: string, size: number, mode: number): Buffer {
-  const header = Buffer.alloc(TAR_BLOCK);
-  const octal = (value: number, offset: number, length: number) =>
-    header.write(`${value.toString(8).padStart(length - 1, '0')}\0`, offset);
-  if (Buffer.byteLength(path) > 100) throw new Error(`too long for the header of an archive: ${path}`);
-  header.write(path, 0);
-  octal(mode, 100, 8);
-  octal(0, 108, 8);
-  octal(0, 116, 8);
-  octal(size, 124, 12);
-  octal(0, 136, 12);
-  // Blanks while the sum is taken; then "an ordinary file", and the format's name and version.
-  header.write(' '.repeat(8), 148);
-  header.write('0', 156);
-  header.write('ustar\u000000', 257);
-  const checksum = header.reduce((sum, byte) => sum + byte, 0);
-  header.write(`${checksum.toString(8).padStart(6, '0')}\0 `, 148);
-  return header;
 }

@@ -27,7 +27,7 @@ export type InstallPart = 'crd' | 'rights' | 'webhooks' | 'fences';
 export interface InstallOptions {
   /** Where the webhook listens, without a path: `https://127.0.0.1:8443`. Absent: no webhooks. */
   readonly webhookUrl?: string;
-  /** PEM of the authority that signed the webhook's certificate. */
+  /** PEM of the authority that signed the webhook's certificate; absent: the worker writes it. */
   readonly caBundle?: string;
   /** What the worker may ask tokens for: the audiences of all rules. */
   readonly audiences: readonly string[];
@@ -43,6 +43,7 @@ const PART_OF: Readonly<Record<string, InstallPart | 'always'>> = {
   'crd.yaml': 'crd',
   'service-accounts.yaml': 'rights',
   'rbac.yaml': 'rights',
+  'secret.yaml': 'rights',
   'webhooks.yaml': 'webhooks',
   'fences.yaml': 'fences',
 };
@@ -102,12 +103,13 @@ function adapted(manifest: Manifest, options: InstallOptions): Manifest {
   if (manifest.kind.endsWith('WebhookConfiguration')) {
     // Our own files: each webhook reaches a Service.
     const hooks = manifest['webhooks'] as { clientConfig: { service: { path: string } } }[];
-    const caBundle = Buffer.from(options.caBundle ?? '').toString('base64');
+    const trust =
+      options.caBundle === undefined ? {} : { caBundle: Buffer.from(options.caBundle).toString('base64') };
     return {
       ...manifest,
       webhooks: hooks.map((hook) => ({
         ...hook,
-        clientConfig: { url: `${options.webhookUrl}${hook.clientConfig.service.path}`, caBundle },
+        clientConfig: { url: `${options.webhookUrl}${hook.clientConfig.service.path}`, ...trust },
       })),
     };
   }

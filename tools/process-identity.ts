@@ -15,6 +15,12 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   return startedAt === undefined ? undefined : { pid, startedAt };
 }
 
+/** A child of the process with this number, or undefined where it has none. Linux only. */
+export function childOf(pid: number): ProcessIdentity | undefined {
+  const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+  return first ? identifyProcess(Number(first)) : undefined;
+}
+
 /** True while that very process runs; false when it ended, also if its number went to another one. */
 export function isStillRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startedAt === identity.startedAt;

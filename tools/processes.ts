@@ -15,6 +15,8 @@ export interface StartedProcess {
   readonly identity: ProcessIdentity;
   readonly logFile: string;
   readonly isRunning: () => boolean;
+  /** Null while it runs, and where a signal ended it. */
+  readonly exitCode: () => number | null;
   /** SIGTERM, then SIGKILL after `deadlineMs` (1 s when absent); resolves when it has ended. */
   readonly stop: (deadlineMs?: number) => Promise<void>;
 }
@@ -142,6 +144,7 @@ function startProcess({ name, command, flags, environment, folder }: Start): Sta
     identity,
     logFile,
     isRunning,
+    exitCode: () => child.exitCode,
     async stop(deadlineMs = PATIENCE_MS) {
       if (!isRunning()) return;
       child.ref();

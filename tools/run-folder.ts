@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeContainerCgroups } from './container-cgroups.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { identifyProcess, isStillRunning, killProcess, waitForEnd } from './process-identity.ts';
 
@@ -48,8 +49,9 @@ export function recordChildren(folder: string, children: readonly ProcessIdentit
   renameSync(temporary, join(folder, RECORD_FILE));
 }
 
-/** Deletes a run folder; retries while a process that was just killed still lets go of its files. */
+/** Deletes a run folder, and the cgroups that the containers of a node in it left; retries while a process that was just killed still lets go of its files. */
 export function removeRunFolder(folder: string): void {
+  removeContainerCgroups(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 

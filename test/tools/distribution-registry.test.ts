@@ -42,36 +42,40 @@ test('an open registry gives back what was pushed, by tag and by digest, and is 
   expect(existsSync(registry.folder)).toBe(false);
 });
 
-test('a registry with tokens lets in the login its token server accepts, and nobody else', async () => {
-  await using tokenServer = await startTokenServer();
-  await using registry = await startRegistry({
-    auth: {
-      realm: tokenServer.realm,
-      service: 'registry.test',
-      issuer: 'token-server.test',
-      rootCertBundle: certificateAuthorityFile,
-    },
-    tls: {
-      certificateFile: write('server.pem', pair.certificate),
-      keyFile: write('server-key.pem', pair.key),
-    },
-  });
-  const options = { certificateAuthorityFile, authorization: login };
-  const wrong = { certificateAuthorityFile, authorization: { ...login, password: 'expired' } };
+test.for(['3', '2.8'] as const)(
+  'a registry of %s with tokens lets in the login its token server accepts, and nobody else',
+  async (line) => {
+    await using tokenServer = await startTokenServer();
+    await using registry = await startRegistry({
+      line,
+      auth: {
+        realm: tokenServer.realm,
+        service: 'registry.test',
+        issuer: 'token-server.test',
+        rootCertBundle: certificateAuthorityFile,
+      },
+      tls: {
+        certificateFile: write('server.pem', pair.certificate),
+        keyFile: write('server-key.pem', pair.key),
+      },
+    });
+    const options = { certificateAuthorityFile, authorization: login };
+    const wrong = { certificateAuthorityFile, authorization: { ...login, password: 'expired' } };
 
-  const digest = await pushImage(registry.url, 'team/app', 'v1', options);
-  const pulled = await pullImage(registry.url, 'team/app', 'v1', options);
+    const digest = await pushImage(registry.url, 'team/app', 'v1', options);
+    const pulled = await pullImage(registry.url, 'team/app', 'v1', options);
 
-  expect(pulled.manifest.digest).toBe(digest);
-  expect(tokenServer.scopes).toEqual(['repository:team/app:pull,push', 'repository:team/app:pull']);
-  await expect(pullImage(registry.url, 'team/app', 'v1', wrong)).rejects.toMatchObject({
-    status: 401,
-    address: tokenServer.realm,
-  });
-  await expect(pullImage(registry.url, 'team/app', 'v1', { certificateAuthorityFile })).rejects.toThrow(
-    '401',
-  );
-});
+    expect(pulled.manifest.digest).toBe(digest);
+    expect(tokenServer.scopes).toEqual(['repository:team/app:pull,push', 'repository:team/app:pull']);
+    await expect(pullImage(registry.url, 'team/app', 'v1', wrong)).rejects.toMatchObject({
+      status: 401,
+      address: tokenServer.realm,
+    });
+    await expect(pullImage(registry.url, 'team/app', 'v1', { certificateAuthorityFile })).rejects.toThrow(
+      '401',
+    );
+  },
+);
 
 async function startTokenServer() {
   const scopes: string[] = [];

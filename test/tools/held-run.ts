@@ -16,7 +16,7 @@ export interface HeldRun {
 
 /** Resolves when the program has started what it was asked to. */
 export async function startHeldRun(
-  what: 'process' | 'control-plane',
+  what: 'process' | 'control-plane' | 'node',
   ending: 'wait' | 'throw' | 'return',
 ): Promise<HeldRun> {
   const program = join(import.meta.dirname, 'run-holder.ts');

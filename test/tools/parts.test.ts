@@ -108,11 +108,46 @@ test('a failed build shows what Go said, leaves nothing in the cache, and the ex
   expect(existsSync(cachedEtcd())).toBe(false);
 });
 
+test('Chromium is the one that a variable names; without any, one sentence says what to install', () => {
+  const named = join(folder, 'my-chromium');
+  writeProgram(named, 'exit 0');
+
+  expect(runParts(['chromium'], { PATH: '', KEYLESS_PULL_CHROMIUM: named }).stdout).toBe(
+    `chromium  ${named}\n`,
+  );
+  expect(runParts(['chromium'], { PATH: '', KEYLESS_PULL_CHROMIUM: join(folder, 'none') })).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr:
+      'Missing chromium: not on PATH, and KEYLESS_PULL_CHROMIUM names no program: install Chromium or Chrome, or let KEYLESS_PULL_CHROMIUM name its program.\n',
+  });
+});
+
 test('an unknown part is answered with the names there are', () => {
-  const result = runParts(['kubelet'], { PATH: '' });
+  const result = runParts(['kube-proxy'], { PATH: '' });
 
   expect(result.status).toBe(2);
-  expect(result.stderr).toMatch(/^Unknown part kubelet; there are etcd, kube-apiserver/);
+  expect(result.stderr).toMatch(/^Unknown part kube-proxy; there are etcd, kube-apiserver/);
+});
+
+test('runc is the one on PATH, and nobody builds it', () => {
+  writeProgram(join(folder, 'bin', 'runc'), 'exit 0');
+
+  expect(runParts(['runc'], { PATH: join(folder, 'bin') }).stdout).toBe(
+    `runc  ${join(folder, 'bin', 'runc')}\n`,
+  );
+  expect(runParts(['runc'], { PATH: '' })).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/^Missing runc: not on PATH, and .*: install runc, or put it on PATH\.\n$/),
+  });
+});
+
+test('where no node can run, --node says in one sentence what it needs, and the exit code is 2', () => {
+  const result = runParts(['--node'], { PATH: '' });
+
+  expect(result).toMatchObject({ status: 2, stdout: '' });
+  expect(result.stderr).toMatch(/^A node with a real kubelet cannot run here: .*\.\n$/);
 });
 
 function cachedEtcd(): string {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { chdir } from 'node:process';
 import { parseArgs } from 'node:util';
 import { readEnvironment } from '../../src/config.ts';
+import { whyNoNode } from '../node-needs.ts';
 import { openRun } from '../processes.ts';
 import { printWhatToTry } from './keep.ts';
 import { createScreen, seconds } from './screen.ts';
@@ -18,26 +19,29 @@ import { gate } from './steps/gate.ts';
 import { nothingLeaked } from './steps/nothing-leaked.ts';
 import { optIn } from './steps/opt-in.ts';
 import { pull } from './steps/pull.ts';
+import { podsRun } from './steps/pods-run.ts';
 import { renewal } from './steps/renewal.ts';
 import { staticSecret } from './steps/static-secret.ts';
 
 const HELP = `\
-Usage: npm run demo [-- --keep]
+Usage: npm run demo [-- --keep] [-- --node]
 
 Starts a Kubernetes control plane, a registry and keyless-pull on this machine, applies a Deployment and a pod with
 kubectl, and shows how they get their pull credentials. Takes about half a minute once the parts are built; needs no
-container engine and no root. Everything is deleted at the end, also after Ctrl-C.
+container engine and, without --node, no root. Everything is deleted at the end, also after Ctrl-C.
 
+  --node   with containerd and a real kubelet, so that the pods run; takes Linux and root
   --keep   leave it running and say what to try; Ctrl-C ends it
   --help   this text
 
-Exit code 0 if every check passed, 1 if one failed, 64 for wrong use.
+Exit code 0 if every check passed, 1 if one failed, 2 where no node can run, 64 for wrong use.
 `;
 
 const STEPS: readonly Step[] = [
   optIn,
   credential,
   gate,
+  podsRun,
   pull,
   renewal,
   staticSecret,
@@ -52,12 +56,17 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
+  const whyNot = options.node ? whyNoNode() : undefined;
+  if (whyNot !== undefined) {
+    process.stderr.write(`${whyNot}\n`);
+    return 2;
+  }
   const screen = createScreen(process.stdout, process.stdout.isTTY && !readEnvironment().noColor);
   // Whoever read the output has gone away (`| head`): nobody is left to show anything to.
   process.stdout.on('error', () => process.exit(1));
   const started: AsyncDisposable[] = [];
   try {
-    const stage = await play(screen, started);
+    const stage = await play(screen, started, options.node);
     if (options.keep && stage) {
       printWhatToTry(stage);
       printCounts(screen);
@@ -72,9 +81,10 @@ async function main(words: readonly string[]): Promise<number> {
   return screen.counts().failed > 0 ? 1 : 0;
 }
 
-function readOptions(words: readonly string[]): { keep: boolean; help: boolean } | undefined {
+function readOptions(words: readonly string[]): { keep: boolean; node: boolean; help: boolean } | undefined {
   const options = {
     keep: { type: 'boolean', default: false },
+    node: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   } as const;
   try {
@@ -86,7 +96,11 @@ function readOptions(words: readonly string[]): { keep: boolean; help: boolean }
 }
 
 /** All steps, of which each may fail by itself; undefined where the parts did not even start. */
-async function play(screen: Screen, started: AsyncDisposable[]): Promise<Stage | undefined> {
+async function play(
+  screen: Screen,
+  started: AsyncDisposable[],
+  withNode: boolean,
+): Promise<Stage | undefined> {
   const startedAt = performance.now();
   screen.heading(
     'keyless-pull demo',
@@ -98,14 +112,14 @@ async function play(screen: Screen, started: AsyncDisposable[]): Promise<Stage |
   chdir(run.folder);
   let stage: Stage;
   try {
-    stage = await startKeylessPull(await startParts(screen, run, started));
+    stage = await startKeylessPull(await startParts(screen, run, started, withNode));
   } catch (error) {
     screen.fail(error);
     showLogs(screen, [run.folder], ['token-server', 'keyless-pull']);
     screen.say('');
     return undefined;
   }
-  for (const step of STEPS) {
+  for (const step of STEPS.filter(({ needsNode }) => withNode || !needsNode)) {
     await take(step, stage);
     const ended = stage.programs.filter((program) => !program.isRunning());
     if (ended.length === 0) continue;
@@ -118,7 +132,7 @@ async function play(screen: Screen, started: AsyncDisposable[]): Promise<Stage |
 }
 
 async function take(step: Step, stage: Stage): Promise<void> {
-  const { screen, run, controlPlane, registry } = stage;
+  const { screen, run, controlPlane, registry, node } = stage;
   const { failed } = screen.counts();
   screen.heading(step.title, step.sentence);
   try {
@@ -127,7 +141,8 @@ async function take(step: Step, stage: Stage): Promise<void> {
     screen.fail(error);
   }
   if (screen.counts().failed === failed) return;
-  showLogs(screen, [run.folder, controlPlane.folder, registry.folder], step.concerns);
+  const folders = [run.folder, controlPlane.folder, registry.folder, ...(node ? [node.folder] : [])];
+  showLogs(screen, folders, step.concerns);
 }
 
 function showLogs(screen: Screen, folders: readonly string[], names: readonly string[]): void {

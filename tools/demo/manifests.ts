@@ -6,19 +6,22 @@ import { INJECT_LABEL, STATIC_PULL_SECRETS_LABEL } from '../../src/core/vocabula
 export const TEAM = 'shop';
 export const OTHER_TEAM = 'stock';
 
+/** Works in both teams. An administrator's own pods would pass: see "Break-glass" in docs/policy.md. */
+export const DEVELOPER = 'jane';
+
 /** The team's accounts, sorted; each pulls the image of its own name. */
 export const ACCOUNTS = ['report', 'web'];
 
 export const NODE_NAME = 'paper-node';
 export const DEPLOYMENT_REPLICAS = 2;
 
-/** File names and contents; the images come from the registry at `host` ("127.0.0.1:5000"). */
-export function userFiles(host: string): Readonly<Record<string, string>> {
+/** File names and contents; a real node here has no network of its own to give to pods. The images come from the registry at `host` ("127.0.0.1:5000"). */
+export function userFiles(host: string, withNode = false): Readonly<Record<string, string>> {
   return {
     'node.yaml': NODE,
     'shop.yaml': SHOP,
-    'web.yaml': deployment(`${host}/${TEAM}/web:1.0`),
-    'report.yaml': pod(`${host}/${TEAM}/report:1.0`),
+    'web.yaml': deployment(`${host}/${TEAM}/web:1.0`, network(withNode, 6)),
+    'report.yaml': pod(`${host}/${TEAM}/report:1.0`, network(withNode, 2)),
     'old-habit.yaml': podWithStaticSecret(`${host}/${TEAM}/report:1.0`),
   };
 }
@@ -43,9 +46,27 @@ kind: ServiceAccount
 metadata:
   name: report
   namespace: ${TEAM}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: developers
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: edit
+subjects:
+  - apiGroup: rbac.authorization.k8s.io
+    kind: User
+    name: ${DEVELOPER}
 `;
 
-function deployment(image: string): string {
+/** A line of a pod's spec, so deep. */
+function network(isHosts: boolean, indent: number): string {
+  return isHosts ? `${' '.repeat(indent)}hostNetwork: true\n` : '';
+}
+
+function deployment(image: string, network: string): string {
   return `\
 apiVersion: apps/v1
 kind: Deployment
@@ -62,14 +83,14 @@ spec:
         app: web
     spec:
       serviceAccountName: web
-      containers:
+${network}      containers:
         - name: web
           image: ${image}
 `;
 }
 
 // Without the API server's own token volume, whose random name would be a difference between any two pods.
-function pod(image: string): string {
+function pod(image: string, network: string): string {
   return `\
 apiVersion: v1
 kind: Pod
@@ -80,7 +101,7 @@ metadata:
 spec:
   serviceAccountName: report
   automountServiceAccountToken: false
-  containers:
+${network}  containers:
     - name: report
       image: ${image}
 `;

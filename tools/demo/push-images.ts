@@ -1,6 +1,9 @@
 // Images in the private registry, pushed by an account of the cluster with its own token as the password.
+import { readFileSync } from 'node:fs';
 import { makeImage } from '../image.ts';
+import type { ArchiveFile } from '../tar-archive.ts';
 import { pushImage } from '../image-transfer.ts';
+import { findParts } from '../parts.ts';
 import { OTHER_TEAM, TEAM } from './manifests.ts';
 import { AUDIENCE, BUILDER } from './program-configs.ts';
 import type { Parts } from './stage.ts';
@@ -17,6 +20,7 @@ export async function pushImages({
   registry,
   certificateAuthorityFile,
   passwords,
+  node,
 }: Omit<Parts, 'digests'>): Promise<Record<string, string>> {
   const { namespace, name } = BUILDER;
   await shell.kubectl(['create', 'namespace', namespace]);
@@ -32,8 +36,11 @@ export async function pushImages({
     `${REPOSITORIES.length} images pushed by ${namespace}/${name}, with that token as the password`,
     async () => {
       const digests: Record<string, string> = {};
+      // What is to run needs a program; any will do.
+      const program = node ? [await waiter()] : [];
       for (const repository of REPOSITORIES) {
-        const image = makeImage({ files: [{ path: 'hello.txt', content: `${repository} ${TAG}\n` }] });
+        const hello = { path: 'hello.txt', content: `${repository} ${TAG}\n` };
+        const image = makeImage({ files: [hello, ...program], command: node ? ['/waiter'] : [] });
         const options = { image, authorization, certificateAuthorityFile };
         digests[repository] = await pushImage(registry.url, repository, TAG, options);
       }
@@ -41,4 +48,9 @@ export async function pushImages({
     },
     () => REPOSITORIES.map((repository) => `${repository}:${TAG}`).join(', '),
   );
+}
+
+async function waiter(): Promise<ArchiveFile> {
+  const { waiter } = await findParts(['waiter']);
+  return { path: 'waiter', content: readFileSync(waiter), mode: 0o755 };
 }

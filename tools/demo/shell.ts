@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import type { ControlPlane } from '../control-plane.ts';
-import type { CommandResult } from '../kubectl.ts';
+import type { CommandResult } from '../run-command.ts';
 import { runKubectl } from '../kubectl.ts';
 import type { Screen } from './screen.ts';
 

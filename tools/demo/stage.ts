@@ -10,6 +10,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import type { DistributionRegistry } from '../distribution-registry.ts';
 import type { RegistryLogin } from '../image-transfer.ts';
 import { loginFromDockerConfig } from '../image-transfer.ts';
+import type { ClusterNode } from '../node.ts';
 import type { Run, StartedProcess } from '../processes.ts';
 import type { Screen } from './screen.ts';
 import type { Shell } from './shell.ts';
@@ -32,6 +33,9 @@ export interface Parts {
   readonly serverKeyFile: string;
   /** Ours, as they were started; none of them may end by itself. */
   readonly programs: readonly StartedProcess[];
+  /** With --node; otherwise the node is one on paper. */
+  readonly node: ClusterNode | undefined;
+  readonly nodeName: string;
   /** Digests of what was pushed, by repository. */
   readonly digests: Readonly<Record<string, string>>;
   /** Every password that the demo has held in its hands; `leak-search.ts` looks for them at the end. */
@@ -56,6 +60,8 @@ export interface Step {
   readonly sentence: string;
   /** Whose logs help when it fails: names of `run.start`, or "registry". */
   readonly concerns: readonly string[];
+  /** Left out where the node is one on paper. */
+  readonly needsNode?: boolean;
   run(stage: Stage): Promise<void>;
 }
 

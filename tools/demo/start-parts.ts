@@ -7,6 +7,7 @@ import { startControlPlane } from '../control-plane.ts';
 import type { DistributionRegistry } from '../distribution-registry.ts';
 import { startRegistry } from '../distribution-registry.ts';
 import { freePort } from '../free-ports.ts';
+import { startNode, type ClusterNode } from '../node.ts';
 import type { Run, StartedProcess } from '../processes.ts';
 import { waitUntil } from '../processes.ts';
 import { NODE_NAME, userFiles } from './manifests.ts';
@@ -21,7 +22,12 @@ import { ask, read } from './stage.ts';
 const READY_DEADLINE_MS = 30_000;
 
 /** Starts them, each a process of its own; `started` is given whatever must be stopped, as soon as it runs. */
-export async function startParts(screen: Screen, run: Run, started: AsyncDisposable[]): Promise<Parts> {
+export async function startParts(
+  screen: Screen,
+  run: Run,
+  started: AsyncDisposable[],
+  withNode: boolean,
+): Promise<Parts> {
   screen.heading(
     '1  The parts',
     `All real, each a process of its own on 127.0.0.1; files and logs are in ${run.folder}.`,
@@ -50,8 +56,13 @@ export async function startParts(screen: Screen, run: Run, started: AsyncDisposa
     ({ url }) => url,
   );
   started.push(registry);
-  for (const [name, text] of Object.entries(userFiles(registry.host))) {
+  for (const [name, text] of Object.entries(userFiles(registry.host, withNode))) {
     writeFileSync(join(run.folder, name), text);
+  }
+  const node = withNode ? await startRealNode(screen, controlPlane) : undefined;
+  if (node) {
+    started.push(node);
+    node.trustRegistry(registry.host, certificates.certificateAuthorityFile);
   }
   const passwords = new Set<string>();
   const parts = {
@@ -64,10 +75,21 @@ export async function startParts(screen: Screen, run: Run, started: AsyncDisposa
     ...certificates,
     passwords,
     programs: [tokenServer],
+    node,
+    nodeName: node?.name ?? NODE_NAME,
   };
   const digests = await pushImages(parts);
-  started.push(await addNode({ ...parts, digests }));
+  if (!node) started.push(await addNode({ ...parts, digests }));
   return { ...parts, digests };
+}
+
+/** It pulls and runs. */
+function startRealNode(screen: Screen, controlPlane: ControlPlane): Promise<ClusterNode> {
+  return screen.check(
+    'a node: containerd and a kubelet, which the control plane knows as Ready',
+    () => startNode(controlPlane),
+    ({ name }) => `system:node:${name}`,
+  );
 }
 
 /** A node on paper: it lets the scheduler bind pods, and nothing ever runs on it. */

@@ -3,7 +3,7 @@ import { WORKER_USER } from '../../install.ts';
 import type { AuditEvent } from '../../audit-log.ts';
 import { readAuditLog } from '../../audit-log.ts';
 import { waitUntil } from '../../processes.ts';
-import { ACCOUNTS, DEPLOYMENT_REPLICAS, NODE_NAME, TEAM } from '../manifests.ts';
+import { ACCOUNTS, DEPLOYMENT_REPLICAS, TEAM } from '../manifests.ts';
 import type { Stage, Step } from '../stage.ts';
 import { podsOfTeam, releasesOfTeam } from '../stage.ts';
 
@@ -13,8 +13,8 @@ const HELD_PODS = DEPLOYMENT_REPLICAS + 1;
 export const gate: Step = {
   title: '5  The gate goes',
   sentence:
-    'The worker takes its gate away once the Secret is filled, and the scheduler sees the pod. There is no kubelet ' +
-    'here: bound to a node and Pending is as far as a pod can come.',
+    'The worker takes its gate away once the Secret is filled, and the scheduler sees the pod. Without a kubelet (--node ' +
+    'has one) bound to a node and Pending is as far as a pod can come.',
   concerns: ['keyless-pull', 'kube-scheduler'],
   async run(stage) {
     const { screen, shell } = stage;
@@ -55,7 +55,7 @@ async function waitForBound(stage: Stage, count: number): Promise<void> {
     const pods = await podsOfTeam(stage);
     return (
       pods.length === count &&
-      pods.every(({ nodeName, gates }) => nodeName === NODE_NAME && gates.length === 0)
+      pods.every(({ nodeName, gates }) => nodeName === stage.nodeName && gates.length === 0)
     );
   };
   await waitUntil(`${count} pods are bound`, areBound, { deadlineMs: RELEASE_DEADLINE_MS });

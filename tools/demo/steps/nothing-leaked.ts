@@ -10,14 +10,16 @@ export const nothingLeaked: Step = {
   sentence: 'Every password and token of this run is looked for, plain and in base64.',
   concerns: [],
   async run(stage) {
-    const { screen, controlPlane, run, registry, passwords } = stage;
+    const { screen, controlPlane, run, registry, passwords, node } = stage;
     const secrets = [...passwords].map(signatureOf);
     const secret = await secretOfTeam(stage, (await recordOf(stage, 'report')).secretName);
     screen.expect(
       'the search finds one where it belongs: in the Secret',
       findLeaks({ secret: secret.data[DOCKER_CONFIG_KEY] ?? '' }, secrets).length === 1,
     );
-    const logs = [controlPlane.folder, run.folder, registry.folder].map(logsIn);
+    const logs = [controlPlane.folder, run.folder, registry.folder, ...(node ? [node.folder] : [])].map(
+      logsIn,
+    );
     const texts: Record<string, string> = Object.assign({ 'this screen': screen.text() }, ...logs);
     const size = Object.values(texts).reduce((sum, text) => sum + text.length, 0);
     await screen.check(

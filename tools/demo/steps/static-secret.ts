@@ -1,5 +1,5 @@
 // The policy: a pod that brings a static pull secret is refused where the namespace enforces that, and told what to do.
-import { OTHER_TEAM, TEAM } from '../manifests.ts';
+import { DEVELOPER, OTHER_TEAM, TEAM } from '../manifests.ts';
 import type { Step } from '../stage.ts';
 
 export const staticSecret: Step = {
@@ -8,7 +8,7 @@ export const staticSecret: Step = {
   concerns: ['keyless-pull'],
   async run({ screen, shell }) {
     const refused = await screen.check('refused, with exit code 1', () =>
-      shell.kubectl(['apply', '-f', 'old-habit.yaml', '-n', TEAM], { code: 1 }),
+      shell.kubectl(['apply', '-f', 'old-habit.yaml', '-n', TEAM, '--as', DEVELOPER], { code: 1 }),
     );
     screen.expect(
       'by our webhook, which names the Secret, the line to remove, and what the pod gets without it',
@@ -18,7 +18,16 @@ export const staticSecret: Step = {
       refused.stderr,
     );
     await screen.check(`let pass in ${OTHER_TEAM}, which has not asked for it`, () =>
-      shell.kubectl(['apply', '-f', 'old-habit.yaml', '-n', OTHER_TEAM, '--dry-run=server']),
+      shell.kubectl([
+        'apply',
+        '-f',
+        'old-habit.yaml',
+        '-n',
+        OTHER_TEAM,
+        '--as',
+        DEVELOPER,
+        '--dry-run=server',
+      ]),
     );
   },
 };
