@@ -1,10 +1,11 @@
 // `npm run bench`: runs every bench in turn, prints what people and what programs read, and fails when a check does.
 import { mutateBench } from './mutate/mutate-bench.ts';
 import { HELP, readOptions, type Options } from './options.ts';
+import { registryLoadBench } from './registry-load.ts';
 import type { Bench, Check } from './bench.ts';
 
 /** In the order in which they run and print. */
-const BENCHES: readonly Bench[] = [mutateBench];
+const BENCHES: readonly Bench[] = [mutateBench, registryLoadBench];
 
 // Leaving by `exit` lets everything be tidied up that waits for it.
 process.once('SIGINT', () => process.exit(130));

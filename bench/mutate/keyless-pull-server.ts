@@ -32,16 +32,9 @@ const webhook = await startWebhook(
     keeper: createKeeper({ view, clock }),
     lookup: createAccountLookup({ cluster, clock }),
     workerIsAlive: () => true,
+    mayOpenGates: () => true,
   },
-  {
-    role: 'webhook',
-    config: fileOf('config'),
-    tlsCert: fileOf('certificate'),
-    tlsKey: fileOf('key'),
-    host: '127.0.0.1',
-    port: 0,
-    metricsPort: 0,
-    logLevel: 'info',
-  },
+  { kind: 'files', certificateFile: fileOf('certificate'), keyFile: fileOf('key') },
+  { host: '127.0.0.1', port: 0, signal: new AbortController().signal },
 );
 answerAsServer(webhook.port);

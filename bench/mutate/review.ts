@@ -1,4 +1,5 @@
 // The review that is asked over and over, the little world in which it is warm, and the patch that must come back.
+import { principalsOf } from '../../src/core/identity-parameters.ts';
 import { needFor } from '../../src/core/pull-plan.ts';
 import { CREDENTIALS_ANNOTATION, INJECT_LABEL, MANAGED_LABEL } from '../../src/core/vocabulary.ts';
 import type { Need } from '../../src/core/pull-credential.ts';
@@ -28,7 +29,9 @@ rules:
 /** The one credential that the pod needs. */
 export function needOfPod(rule: RegistryRule): Need {
   const { namespace, name, uid } = ACCOUNT_MANIFEST.metadata;
-  return needFor({ namespace, account: name, uid }, rule, HOST);
+  const [principal] = principalsOf(rule, { name, annotations: {} }, HOST).principals;
+  if (!principal) throw new TypeError('the rule of the bench has no parameters');
+  return needFor({ namespace, account: name, uid }, rule, HOST, principal);
 }
 
 /** The operations that every answer must carry: reference, label, annotation; no gate, for the credential is ready. */

@@ -21,6 +21,8 @@ export function createWarmView(rules: readonly RegistryRule[], now: number): Clu
   );
   return {
     namespace: (name) => namespaces.get(name),
+    namespaces: () => namespaces.values(),
+    accounts: () => accounts.values(),
     account: (inNamespace, name) => accounts.get(`${inNamespace}/${name}`),
     record: (inNamespace, name) => records.get(`${inNamespace}/${name}`),
     recordsOf: () => [...records.values()],

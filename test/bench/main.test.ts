@@ -25,6 +25,7 @@ test(
       'mutate-per-second-vs-https',
       'mutate-p99-vs-https',
       'mutate-memory-vs-https',
+      'registry-load',
     ]);
     expect(lines.filter((line) => /^passed .* 0 wrong or lost$/.test(line))).toHaveLength(3);
     expect(lines.at(-1)).toMatch(/^\d checks passed, \d failed$/);
