@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node';
 
 /** Real control planes take minutes: their checks are shown one by one, everything else as one line per file. */
-const SHOWN_CHECK_BY_CHECK = new Set(['cluster', 'long']);
+const SHOWN_CHECK_BY_CHECK = new Set(['cluster', 'long', 'node']);
 
 export function createReporter(): Reporter {
   let vitest: Vitest | undefined;

@@ -17,12 +17,17 @@ export const AUDIENCE = 'https://registry.team.example';
 
 export interface Program {
   readonly name: string;
+  readonly pid: number;
+  /** Path of the kubeconfig that it runs with; who writes another one there gives it another token. */
+  readonly kubeconfig: string;
   /** Everything it has printed. */
   output(): string;
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void;
   ended(): Promise<void>;
   isLeading(): boolean;
   readyz(): Promise<{ readonly status: number; readonly text: string }>;
+  /** As it would be scraped. */
+  metrics(): Promise<string>;
 }
 
 export interface Arena extends AsyncDisposable {
@@ -30,7 +35,8 @@ export interface Arena extends AsyncDisposable {
   readonly configFile: string;
   /** The registry host of its one rule. */
   readonly host: string;
-  start(name: string, role: 'webhook' | 'worker'): Promise<Program>;
+  /** @param kubeconfigFile one of its own when absent */
+  start(name: string, role: 'webhook' | 'worker', kubeconfigFile?: string): Promise<Program>;
   kubeconfig(): Promise<string>;
   addNamespace(name: string): Promise<void>;
   addAccounts(namespace: string, count: number): Promise<void>;
@@ -55,9 +61,31 @@ export interface StoredPod {
   };
 }
 
-export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Promise<Arena> {
+/**
+ * `audiences`: what the fence lets the worker ask for besides. Who writes another config does it before anything starts.
+ * `rules` come behind the usual one; `policy` as in the config; `users` are known to the API server, each by a token.
+ * Without `scheduler` pods stay where they are.
+ */
+export async function openArena({
+  host = HOST,
+  audience = AUDIENCE,
+  audiences = [],
+  rules = [],
+  policy = {},
+  users = [],
+  scheduler = false,
+}: {
+  host?: string;
+  audience?: string;
+  audiences?: readonly string[];
+  rules?: readonly object[];
+  policy?: object;
+  users?: readonly string[];
+  scheduler?: boolean;
+} = {}): Promise<Arena> {
   await using opened = new AsyncDisposableStack();
-  const controlPlane = opened.use(await startControlPlane({ audit: true }));
+  const identities = users.map((name) => ({ name, user: name, groups: [] }));
+  const controlPlane = opened.use(await startControlPlane({ audit: true, identities, scheduler }));
   const programs: { child: ChildProcess; ended: Promise<void> }[] = [];
   opened.defer(async () => {
     for (const { child } of programs) child.kill('SIGKILL');
@@ -77,14 +105,15 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
     stringify({
       apiVersion: 'keyless-pull.dev/v1',
       kind: 'Config',
-      rules: [{ name: 'team', hosts: [host], audience, exchange: { kind: 'pass-through' } }],
+      rules: [{ name: 'team', hosts: [host], audience, exchange: { kind: 'pass-through' } }, ...rules],
+      policy,
     }),
   );
   const webhookPort = await freePort();
   await installManifests(controlPlane, {
     webhookUrl: `https://127.0.0.1:${webhookPort}`,
     caBundle: authority.certificate,
-    audiences: [audience],
+    audiences: [audience, ...audiences],
   });
   const { admin } = controlPlane;
   const kubeconfig = async () => {
@@ -100,14 +129,15 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
   const pods = async (namespace: string) =>
     ((await must('GET', `/api/v1/namespaces/${namespace}/pods`)) as { items: StoredPod[] }).items;
 
-  async function start(name: string, role: 'webhook' | 'worker'): Promise<Program> {
+  async function start(name: string, role: 'webhook' | 'worker', ownFile?: string): Promise<Program> {
+    const kubeconfigFile = ownFile ?? (await kubeconfig());
     const flags = [
       '--role',
       role,
       '--config',
       configFile,
       '--kubeconfig',
-      await kubeconfig(),
+      kubeconfigFile,
       '--namespace',
       OWN_NAMESPACE,
     ];
@@ -117,7 +147,9 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
       role === 'webhook'
         ? ['--port', String(webhookPort), '--tls-cert', certificateFile, '--tls-key', keyFile]
         : [];
-    const child = spawn(process.execPath, ['src/main.ts', ...flags, ...ports, ...tls], {
+    // As the image starts it, so that its memory is the image's.
+    const words = ['--max-semi-space-size=8', 'src/main.ts', ...flags, ...ports, ...tls];
+    const child = spawn(process.execPath, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const printed: string[] = [];
@@ -131,11 +163,21 @@ export async function openArena({ host = HOST, audience = AUDIENCE } = {}): Prom
     });
     const isLeading = () =>
       output().lastIndexOf('"message":"leading"') > output().lastIndexOf('"message":"no longer leading"');
-    const readyz = async () => {
-      const answer = await fetch(`http://127.0.0.1:${metricsPort}/readyz`);
+    const get = async (path: string) => {
+      const answer = await fetch(`http://127.0.0.1:${metricsPort}${path}`);
       return { status: answer.status, text: await answer.text() };
     };
-    return { name, output, kill: (signal) => void child.kill(signal), ended: () => ended, isLeading, readyz };
+    return {
+      name,
+      pid: child.pid ?? 0,
+      kubeconfig: kubeconfigFile,
+      output,
+      kill: (signal) => void child.kill(signal),
+      ended: () => ended,
+      isLeading,
+      readyz: () => get('/readyz'),
+      metrics: async () => (await get('/metrics')).text,
+    };
   }
 
   const owned = opened.move();

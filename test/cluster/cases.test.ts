@@ -81,12 +81,12 @@ describe('the real API server', () => {
     };
     const verdict = await mutatePod(
       { signal: () => new AbortController().signal },
-      { ...request, object: given.pod, oldObject: null },
+      { ...request, object: given.object, oldObject: null },
     );
     const operations = verdict.kind === 'patch' ? verdict.operations : [];
 
-    const asWritten = await post(given.pod);
-    const patched = await post(applyStrictly(given.pod, operations));
+    const asWritten = await post(given.object);
+    const patched = await post(applyStrictly(given.object, operations));
 
     expect(operations.length).toBeGreaterThan(0);
     if (asWritten.status === 201) {

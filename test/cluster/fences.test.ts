@@ -17,6 +17,7 @@ import {
   readManifests,
   WORKER_ACCOUNT,
 } from '../../tools/install.ts';
+import { rightsOf } from './own-rights.ts';
 import type { Need } from '../../src/core/pull-credential.ts';
 import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
 import type { ControlPlane } from '../../tools/control-plane.ts';
@@ -51,6 +52,12 @@ let lead: ApiRequest;
 let owner: ApiRequest;
 /** Has the ClusterRole view in the namespace team. */
 let viewer: ApiRequest;
+/** Another account of our own namespace. */
+let sibling: ApiRequest;
+/** Has what the role of the webhook gives, and nothing else. */
+let webhook: ApiRequest;
+/** Nobody in particular. */
+let anonymous: ApiRequest;
 
 beforeAll(async () => {
   const people = ['lead', 'owner', 'viewer'];
@@ -76,6 +83,7 @@ beforeAll(async () => {
     pod('ungated', TEAM, []),
     pod('left', PLAIN, [GATE]),
     pod('system', 'kube-system', [GATE]),
+    pod('evicted', TEAM, [GATE]),
   ]);
   await installManifests(controlPlane, { audiences: [AUDIENCE, 'other.example'] });
   // Again a mistake: our own namespace with the opt-in label.
@@ -83,6 +91,22 @@ beforeAll(async () => {
     metadata: { labels: { [INJECT_LABEL]: 'enabled' } },
   });
   worker = apiClient(controlPlane, await serviceAccountToken(controlPlane, OWN_NAMESPACE, WORKER_ACCOUNT));
+  await applyManifests(controlPlane, [
+    ...['sibling', 'webhook'].map((name) => ({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name, namespace: OWN_NAMESPACE },
+    })),
+    ...readManifests('rbac.yaml').flatMap((manifest) => {
+      if (manifest.metadata.name !== 'keyless-pull-webhook' || !manifest.kind.endsWith('Binding')) return [];
+      const metadata = { ...manifest.metadata, name: 'webhook-alone' };
+      return [{ ...manifest, metadata, subjects: [accountSubject('webhook')] }];
+    }),
+  ]);
+  const accountClient = async (name: string) =>
+    apiClient(controlPlane, await serviceAccountToken(controlPlane, OWN_NAMESPACE, name));
+  [sibling, webhook] = [await accountClient('sibling'), await accountClient('webhook')];
+  anonymous = apiClient(controlPlane, '');
   [lead, owner, viewer] = people.map((name) => apiClient(controlPlane, controlPlane.tokens[name] ?? '')) as [
     ApiRequest,
     ApiRequest,
@@ -92,31 +116,37 @@ beforeAll(async () => {
 afterAll(() => controlPlane?.stop());
 
 describe('with the rights that we ship, the worker', () => {
-  test('has exactly the rights that its role needs, and in our own namespace the Lease besides', async () => {
+  test('has exactly the rights that its role needs, and in our own namespace Lease and certificate besides', async () => {
     const everywhere = [
       'create /secrets',
       'create /serviceaccounts/token',
       'create events.k8s.io/events',
       'create keyless-pull.dev/pullcredentials',
       'delete keyless-pull.dev/pullcredentials',
+      'get admissionregistration.k8s.io/mutatingwebhookconfigurations keyless-pull',
+      'get admissionregistration.k8s.io/validatingwebhookconfigurations keyless-pull',
       'list /namespaces',
       'list /pods',
       'list /serviceaccounts',
       'list keyless-pull.dev/pullcredentials',
       'patch /pods',
       'update /secrets',
-      'update keyless-pull.dev/pullcredentials',
+      'update admissionregistration.k8s.io/mutatingwebhookconfigurations keyless-pull',
+      'update admissionregistration.k8s.io/validatingwebhookconfigurations keyless-pull',
       'update keyless-pull.dev/pullcredentials/status',
       'watch /namespaces',
       'watch /pods',
       'watch /serviceaccounts',
       'watch keyless-pull.dev/pullcredentials',
     ];
-    const lease = ['create', 'list', 'update'].map((verb) => `${verb} coordination.k8s.io/leases`);
+    const own = [
+      ...['create', 'list', 'update'].map((verb) => `${verb} coordination.k8s.io/leases`),
+      ...['get', 'update'].map((verb) => `${verb} /secrets keyless-pull-tls`),
+    ];
 
     expect(await rightsOf(worker, TEAM)).toEqual(everywhere);
     expect(await rightsOf(worker, 'kube-system')).toEqual(everywhere);
-    expect(await rightsOf(worker, OWN_NAMESPACE)).toEqual([...everywhere, ...lease].toSorted());
+    expect(await rightsOf(worker, OWN_NAMESPACE)).toEqual([...everywhere, ...own].toSorted());
   });
 
   test.each([
@@ -126,7 +156,9 @@ describe('with the rights that we ship, the worker', () => {
     ['list by field', 'GET', `${secrets(TEAM)}?fieldSelector=metadata.name%3Ddatabase`],
     ['watch', 'GET', `${secrets(TEAM)}?watch=1`],
     ['watch by the old path', 'GET', `/api/v1/watch/namespaces/${TEAM}/secrets/database`],
-    ['get in our own namespace', 'GET', secrets(OWN_NAMESPACE, 'keyless-pull-tls')],
+    ['get of another one in our own namespace', 'GET', secrets(OWN_NAMESPACE, 'other')],
+    ['list in our own namespace', 'GET', secrets(OWN_NAMESPACE)],
+    ["get of our certificate's name elsewhere", 'GET', secrets(TEAM, 'keyless-pull-tls')],
     ['get of what it writes itself', 'GET', secrets(TEAM, secretNameFor('app', 'team-registry', '', 'h'))],
     ['delete, which answers with the object', 'DELETE', secrets(TEAM, 'database')],
     ['delete of a collection', 'DELETE', secrets(TEAM)],
@@ -248,16 +280,14 @@ describe('with the rights that we ship, the worker', () => {
 
   test('renews in place: the same Secret, the same uid, in a namespace that is draining too', async () => {
     const { need, record, secret } = await issue('renewed');
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, {
-      metadata: { labels: { [INJECT_LABEL]: 'draining' } },
-    });
+    await labelTeam('draining');
 
     const renewed = await worker<Answer>(
       'PUT',
       secrets(TEAM, need.secretName),
       secretManifest(need, record.uid, content(secret.uid)),
     );
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: 'enabled' } } });
+    await labelTeam('enabled');
 
     expect(renewed).toMatchObject({ status: 200, body: { metadata: { uid: secret.uid } } });
   });
@@ -318,10 +348,10 @@ describe('with the rights that we ship, the worker', () => {
   test('opens gates also in a namespace that has left, and deletes its records there', async () => {
     const answer = await removeGate(worker, PLAIN, 'left');
     const { need } = await issue('leaver');
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: null } } });
+    await labelTeam(null);
 
     const deleted = await worker('DELETE', records(TEAM, need.secretName));
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: 'enabled' } } });
+    await labelTeam('enabled');
 
     expect(answer.status).toBe(200);
     expect(deleted.status).toBe(200);
@@ -528,18 +558,48 @@ describe('even with every right of a cluster administrator, the worker', () => {
       );
     await refuse(worker('POST', secrets(OWN_NAMESPACE), tls));
     await refuse(worker('POST', secrets(OWN_NAMESPACE), managedSecret('x', 'some-uid')));
-    await created(admin, secrets(OWN_NAMESPACE), tls);
     await created(admin, secrets(OWN_NAMESPACE), { ...tls, metadata: { name: 'other' } });
     await refuse(worker('PUT', secrets(OWN_NAMESPACE, 'other'), { ...tls, metadata: { name: 'other' } }));
     await refuse(worker('DELETE', secrets(OWN_NAMESPACE, 'keyless-pull-tls')));
     await refuse(worker('DELETE', secrets(OWN_NAMESPACE)));
 
-    const answer = await worker('PUT', secrets(OWN_NAMESPACE, 'keyless-pull-tls'), {
+    const path = secrets(OWN_NAMESPACE, 'keyless-pull-tls');
+    const stored = await admin<{ metadata: { resourceVersion: string } }>('GET', path);
+    const answer = await worker('PUT', path, {
       ...tls,
+      metadata: stored.body.metadata,
       data: { 'tls.crt': base64('new') },
     });
 
     expect(answer.status).toBe(200);
+    const { resourceVersion: _, ...metadata } = stored.body.metadata;
+    const onlyThese = 'nothing in the Secret keyless-pull-tls but ca.crt, tls.crt and tls.key';
+    for (const [change, phrase] of [
+      [{ data: { 'tls.crt': base64('new'), password: base64('new') } }, onlyThese],
+      [{ data: {} }, onlyThese],
+      [{ immutable: true }, onlyThese],
+      [{ metadata: { ...metadata, labels: { a: 'b' } } }, 'metadata of the Secret'],
+      [
+        {
+          metadata: {
+            ...metadata,
+            ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: 'x', uid: 'x' }],
+          },
+        },
+        'metadata of the Secret',
+      ],
+    ] as const) {
+      expectRefused(
+        await worker<Answer>('PUT', path, {
+          ...tls,
+          metadata: { name: 'keyless-pull-tls' },
+          data: { 'tls.crt': base64('new') },
+          ...change,
+        }),
+        'keyless-pull-worker-own-secrets',
+        phrase,
+      );
+    }
   });
 
   const oneAudience = 'exactly one audience';
@@ -648,6 +708,9 @@ describe('even with every right of a cluster administrator, the worker', () => {
     ['bind one to a node', 'POST', 'pods/ungated/binding', binding('ungated')],
     ['write a status', 'PATCH', 'pods/ungated/status', { status: { message: 'x' } }],
     ['run a program in one', 'POST', 'pods/ungated/exec?command=id&stdout=1', undefined],
+    ['watch what one prints', 'POST', 'pods/ungated/attach?stdout=1', undefined],
+    ['talk to a port of one', 'POST', 'pods/ungated/portforward', undefined],
+    ['call a server in one', 'GET', 'pods/ungated/proxy/', undefined],
     [
       'add a debug container',
       'PATCH',
@@ -661,6 +724,27 @@ describe('even with every right of a cluster administrator, the worker', () => {
       answer,
       'keyless-pull-worker-pods',
       'may do nothing with pods but remove its own scheduling gate',
+    );
+  });
+
+  test('can evict pods where the namespace has opted in, and nowhere else', async () => {
+    const evict = (of: string, name: string) =>
+      worker<Answer>('POST', `${pods(of, name)}/eviction`, {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { name, namespace: of },
+      });
+
+    expect((await evict(TEAM, 'evicted')).status).toBe(201);
+    expectRefused(
+      await evict(PLAIN, 'left'),
+      'keyless-pull-worker-pods',
+      'may only evict pods in namespaces with the label keyless-pull.dev/inject',
+    );
+    expectRefused(
+      await evict('kube-system', 'system'),
+      'keyless-pull-worker-pods',
+      "Kubernetes' own namespaces",
     );
   });
 
@@ -689,16 +773,37 @@ describe('even with every right of a cluster administrator, the worker', () => {
     );
   });
 
-  test('cannot write the status of a PullCredential in a namespace that has left', async () => {
+  test('cannot write a PullCredential, nor its status, in a namespace that has left', async () => {
     const { need } = await issue('status-of-leaver');
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: null } } });
+    await labelTeam(null);
 
-    const answer = await patch(worker, `${records(TEAM, need.secretName)}/status`, {
-      status: { digest: '0'.repeat(32) },
+    const path = records(TEAM, need.secretName);
+    const answers = [
+      await patch(worker, `${path}/status`, { status: { digest: '0'.repeat(32) } }),
+      await patch(worker, path, { metadata: { labels: { a: 'b' } } }),
+    ];
+    await labelTeam('enabled');
+
+    for (const answer of answers)
+      expectRefused(answer, 'keyless-pull-worker-pullcredentials', 'with the label keyless-pull.dev/inject');
+  });
+
+  test('cannot renew a Secret, nor have a token minted, in a namespace that has left', async () => {
+    const { need, record, secret } = await issue('secret-of-leaver');
+    await labelTeam(null);
+
+    const renewed = await worker<Answer>(
+      'PUT',
+      secrets(TEAM, need.secretName),
+      secretManifest(need, record.uid, content(secret.uid)),
+    );
+    const token = await askToken(worker, TEAM, 'secret-of-leaver', {
+      boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: need.secretName, uid: secret.uid },
     });
-    await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: 'enabled' } } });
+    await labelTeam('enabled');
 
-    expectRefused(answer, 'keyless-pull-worker-pullcredentials', 'with the label keyless-pull.dev/inject');
+    expectRefused(renewed, 'keyless-pull-worker-secrets', 'only write Secrets in namespaces with the label');
+    expectRefused(token, 'keyless-pull-worker-token-requests', 'with the label keyless-pull.dev/inject');
   });
 
   describe('and of webhook configurations', () => {
@@ -791,6 +896,170 @@ describe('even with every right of a cluster administrator, the worker', () => {
           expectRefused(answer, policy, 'only update the webhook configurations named keyless-pull');
       }
     });
+  });
+});
+
+describe('with the rights that we ship, the webhook alone', () => {
+  test('can list and watch what it reads, and in our own namespace list Leases and get its certificate', async () => {
+    const looks = [
+      'list /namespaces',
+      'list /serviceaccounts',
+      'list keyless-pull.dev/pullcredentials',
+      'watch /namespaces',
+      'watch /serviceaccounts',
+      'watch keyless-pull.dev/pullcredentials',
+    ];
+
+    expect(await rightsOf(webhook, TEAM)).toEqual(looks);
+    expect(await rightsOf(webhook, OWN_NAMESPACE)).toEqual(
+      [...looks, 'get /secrets keyless-pull-tls', 'list coordination.k8s.io/leases'].toSorted(),
+    );
+  });
+
+  test('can write nothing of what the worker writes, and read no Secret', async () => {
+    const need = await needOf('app');
+    const lease = `/apis/coordination.k8s.io/v1/namespaces/${OWN_NAMESPACE}/leases`;
+    const answers = [
+      webhook<Answer>('POST', secrets(TEAM), managedSecret('x', 'some-uid')),
+      webhook<Answer>('PUT', secrets(TEAM, 'database'), managedSecret('database', 'some-uid')),
+      webhook<Answer>('GET', secrets(TEAM, 'database')),
+      webhook<Answer>('GET', secrets(OWN_NAMESPACE)),
+      webhook<Answer>('PUT', secrets(OWN_NAMESPACE, 'keyless-pull-tls'), {}),
+      webhook<Answer>('POST', records(TEAM), recordManifest(need)),
+      patch(webhook, `${records(TEAM, need.secretName)}/status`, {}),
+      webhook<Answer>('DELETE', records(TEAM, need.secretName)),
+      askToken(webhook, TEAM, 'app', {}),
+      askToken(webhook, OWN_NAMESPACE, WORKER_ACCOUNT, {}),
+      removeGate(webhook, TEAM, 'gated'),
+      webhook<Answer>('GET', pods(TEAM)),
+      webhook<Answer>('POST', lease, { metadata: { name: 'x' } }),
+      webhook<Answer>('PUT', `${lease}/keyless-pull-worker`, { metadata: { name: 'keyless-pull-worker' } }),
+      webhook<Answer>('POST', `/apis/events.k8s.io/v1/namespaces/${TEAM}/events`, {}),
+    ];
+
+    for (const answer of await Promise.all(answers)) expectForbidden(answer);
+  });
+});
+
+describe('whoever has none of our rights', () => {
+  test.each([
+    ['the role view', () => viewer],
+    ['another account of our own namespace', () => sibling],
+    ['nobody in particular', () => anonymous],
+  ] as const)('can write neither records nor Secrets: %s', async (_, who) => {
+    const need = await needOf('app');
+
+    expectForbidden(await who()<Answer>('POST', records(TEAM), recordManifest(need)));
+    expectForbidden(await who()<Answer>('POST', secrets(TEAM), managedSecret('x', 'some-uid')));
+    expectForbidden(await askToken(who(), TEAM, 'app', {}));
+    expectForbidden(await removeGate(who(), TEAM, 'gated'));
+  });
+});
+
+describe('with every right of a cluster administrator, whoever is not the worker', () => {
+  const binding = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/these-may-everything';
+  const mayEverything = async () =>
+    (await Promise.all([sibling, anonymous].map((who) => who('GET', '/api/v1/nodes')))).map(
+      ({ status }) => status,
+    );
+  let ours: Issued;
+  beforeAll(async () => {
+    ours = await issue('facing-administrators');
+    await applyManifests(controlPlane, [
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRoleBinding',
+        metadata: { name: 'these-may-everything' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+        subjects: [
+          accountSubject('sibling'),
+          { apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'system:anonymous' },
+        ],
+      },
+    ]);
+    await waitUntil('they may everything', async () => (await mayEverything()).every((one) => one === 200), {
+      deadlineMs: 30_000,
+    });
+  });
+  afterAll(async () => {
+    await admin('DELETE', binding);
+    await waitUntil(
+      'they may nothing again',
+      async () => (await mayEverything()).every((one) => one === 403),
+      {
+        deadlineMs: 30_000,
+      },
+    );
+  });
+
+  const everybody = [
+    ['a person', () => admin],
+    ['another account of our own namespace', () => sibling],
+    ['nobody in particular', () => anonymous],
+  ] as const;
+
+  test.each(everybody)('cannot make a PullCredential, by whatever verb: %s', async (_, who) => {
+    const manifest = recordManifest({ ...(await needOf('app')), secretName: 'keyless-pull-forged' });
+    const apply = `${records(TEAM, 'keyless-pull-forged')}?fieldManager=x`;
+    const contentType = 'application/apply-patch+yaml';
+
+    for (const answer of [
+      await who()<Answer>('POST', records(TEAM), manifest),
+      await who()<Answer>('PATCH', apply, manifest, { contentType }),
+    ])
+      expectRefused(answer, 'keyless-pull-tenant-pullcredentials', 'only keyless-pull may create');
+  });
+
+  test.each(everybody)(
+    'cannot write the status of a PullCredential, by whatever verb: %s',
+    async (_, who) => {
+      const path = `${records(TEAM, ours.need.secretName)}/status`;
+      const { body } = await admin<Answer>('GET', path);
+      const status = { ...(body['status'] as object), digest: '0'.repeat(32) };
+
+      for (const answer of [
+        await patch(who(), path, { status: { digest: '0'.repeat(32) } }),
+        await who()<Answer>('PUT', path, { ...body, status }),
+      ])
+        expectRefused(answer, 'keyless-pull-tenant-pullcredentials', 'may change the spec and status');
+    },
+  );
+
+  test.each(everybody)('cannot make a Secret that looks like ours, by whatever verb: %s', async (_, who) => {
+    const named = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keyless-pull-forged' } };
+    const labels = { [MANAGED_LABEL]: 'true' };
+    const labelled = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'forged', labels } };
+
+    for (const secret of [named, labelled]) {
+      const apply = `${secrets(TEAM, secret.metadata.name)}?fieldManager=x`;
+      for (const answer of [
+        await who()<Answer>('POST', secrets(TEAM), secret),
+        await who()<Answer>('PATCH', apply, secret, { contentType: 'application/apply-patch+yaml' }),
+      ])
+        expectRefused(answer, 'keyless-pull-tenant-secrets', 'only keyless-pull may create Secrets');
+    }
+  });
+
+  test.each(everybody)('cannot write into a managed Secret, by whatever verb: %s', async (_, who) => {
+    const path = secrets(TEAM, ours.need.secretName);
+    const { body } = await admin<Answer>('GET', path);
+    const data = { '.dockerconfigjson': base64('{"auths":{"evil.example":{}}}') };
+    const contentType = 'application/json-patch+json';
+    const replace = [{ op: 'replace', path: '/data', value: data }];
+
+    for (const { status, body: answer } of [
+      await who()<Answer>('PUT', path, { ...body, data }),
+      await patch(who(), path, { data }),
+      await who()<Answer>('PATCH', path, replace, { contentType }),
+    ]) {
+      expect(status).toBe(422);
+      expect(answer.message).toContain('may change the content of a Secret that keyless-pull manages');
+    }
+    expectRefused(
+      await patch(who(), path, { metadata: { labels: { [MANAGED_LABEL]: null } } }),
+      'keyless-pull-tenant-secrets',
+      'may add, change or remove the label',
+    );
   });
 });
 
@@ -1205,6 +1474,10 @@ function roleBinding(user: string, role: string) {
   };
 }
 
+function accountSubject(name: string) {
+  return { kind: 'ServiceAccount', name, namespace: OWN_NAMESPACE };
+}
+
 function pod(name: string, namespaceName: string, gates: readonly string[]) {
   return {
     apiVersion: 'v1',
@@ -1258,7 +1531,7 @@ function probeSecrets(): Promise<ApiAnswer<Answer>> {
     apiVersion: 'v1',
     kind: 'Secret',
     type: 'Opaque',
-    metadata: { name: 'keyless-pull-fence-probe' },
+    metadata: { name: 'fence-probe.keyless-pull.dev' },
   };
   return worker('POST', `${secrets('default')}?dryRun=All`, secret);
 }
@@ -1269,34 +1542,6 @@ function probeTokens(): Promise<ApiAnswer<Answer>> {
 function claimsOf(answer: ApiAnswer<Answer>): unknown {
   const { token } = answer.body['status'] as { token: string };
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-}
-
-/** Every right in the namespace but what each account has, as `verb group/resource`, sorted. */
-async function rightsOf(who: ApiRequest, namespaceName: string): Promise<string[]> {
-  interface Review {
-    readonly status: {
-      readonly resourceRules: {
-        verbs: string[];
-        apiGroups: string[];
-        resources: string[];
-        resourceNames?: string[];
-      }[];
-    };
-  }
-  const { body } = await who<Review>('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
-    spec: { namespace: namespaceName },
-  });
-  const rights = body.status.resourceRules
-    .filter(
-      ({ apiGroups }) =>
-        !apiGroups.includes('authorization.k8s.io') && !apiGroups.includes('authentication.k8s.io'),
-    )
-    .flatMap(({ verbs, apiGroups, resources }) =>
-      verbs.flatMap((verb) =>
-        apiGroups.flatMap((group) => resources.map((resource) => `${verb} ${group}/${resource}`)),
-      ),
-    );
-  return [...new Set(rights)].toSorted();
 }
 
 async function created(
@@ -1311,6 +1556,18 @@ async function created(
     uid: answer.body.metadata?.uid ?? '',
     resourceVersion: answer.body.metadata?.resourceVersion ?? '',
   };
+}
+
+/** Policies see a namespace by a watch of the API server's own, which may be behind by a moment. */
+async function labelTeam(inject: 'enabled' | 'draining' | null): Promise<void> {
+  await patch(admin, `/api/v1/namespaces/${TEAM}`, { metadata: { labels: { [INJECT_LABEL]: inject } } });
+  const probe = recordManifest(await needOf('app'));
+  await waitUntil(
+    `the fences see ${INJECT_LABEL}: ${inject}`,
+    async () =>
+      (await worker('POST', `${records(TEAM)}?dryRun=All`, probe)).status === (inject === null ? 422 : 201),
+    { deadlineMs: 30_000 },
+  );
 }
 
 function patch(who: ApiRequest, path: string, body: unknown): Promise<ApiAnswer<Answer>> {

@@ -14,7 +14,14 @@ import {
   namespaceManifest,
   podManifest,
 } from '../fakes/builders.ts';
-import { OWN_NAMESPACE, WORKER_ACCOUNT, installManifests } from '../../tools/install.ts';
+import {
+  OWN_NAMESPACE,
+  WORKER_ACCOUNT,
+  WORKER_USER,
+  applyManifests,
+  installManifests,
+  readManifests,
+} from '../../tools/install.ts';
 
 export interface KubeWorld extends ContractWorld {
   readonly cluster: KubeCluster;
@@ -70,9 +77,10 @@ export async function openKubeWorld(clock: Clock = systemClock): Promise<KubeWor
 }
 
 /** Everything that others than the worker do, as the administrator. */
-function peopleOf({
-  admin,
-}: ControlPlane): Omit<ContractWorld, 'cluster' | 'clock' | 'namespace' | typeof Symbol.asyncDispose> {
+function peopleOf(
+  controlPlane: ControlPlane,
+): Omit<ContractWorld, 'cluster' | 'clock' | 'namespace' | typeof Symbol.asyncDispose> {
+  const { admin } = controlPlane;
   async function must(method: Method, path: string, body?: unknown): Promise<Raw> {
     const answer = await admin<Raw & { message?: string }>(method, path, body);
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.body.message}`);
@@ -123,6 +131,25 @@ function peopleOf({
     },
     startPod: async (namespace, name) =>
       void (await must('PATCH', `${core(namespace, 'pods', name)}/status`, { status: { phase: 'Running' } })),
+    holdPods: async (namespace) =>
+      void (await must('POST', `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets`, {
+        metadata: { name: 'all' },
+        spec: { minAvailable: 5, selector: {} },
+      })),
+    async allowEvictions() {
+      await applyManifests(controlPlane, readManifests('evictions/rbac.yaml'));
+      const resourceAttributes = {
+        resource: 'pods',
+        subresource: 'eviction',
+        verb: 'create',
+        namespace: 'team',
+      };
+      const review = { spec: { user: WORKER_USER, resourceAttributes } };
+      await eventually('the right is in force', async () => {
+        const { status } = await must('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', review);
+        return (status as { allowed: boolean }).allowed || undefined;
+      });
+    },
     deletePod: async (namespace, name) => void (await must('DELETE', core(namespace, 'pods', name))),
     addOpaqueSecret: async (namespace, name, data) =>
       void (await must('POST', core(namespace, 'secrets'), {

@@ -5,11 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Agent, request } from 'undici';
-import { stringify } from 'yaml';
-import { runTokenServer } from '../../src/cli/token-server.ts';
 import { systemClock } from '../../src/clock.ts';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
-import { createLog } from '../../src/log.ts';
 import { serviceAccountToken } from '../../tools/api-client.ts';
 import { createCertificateAuthority, type CertificateAuthority } from '../../tools/certificates.ts';
 import { startRegistry, type DistributionRegistry } from '../../tools/distribution-registry.ts';
@@ -18,6 +15,12 @@ import { waitUntil } from '../../tools/processes.ts';
 import { freePort } from '../../tools/free-ports.ts';
 import { createFakeIssuer } from '../fakes/fake-issuer.ts';
 import { openArena, type Arena } from './arena.ts';
+import {
+  REGISTRY_SERVICE,
+  REGISTRY_TOKEN_ISSUER,
+  startTokenServer,
+  type TokenServerChoice,
+} from './token-server-stage.ts';
 
 const AUDIENCE = 'https://registry.pull.example';
 const opened = new AsyncDisposableStack();
@@ -32,63 +35,15 @@ const file = (name: string, text: string) => {
   return path;
 };
 
-/** A token server that trusts the real API server; `issuer` and `clock` make it trust another, or live later. */
-async function startTokenServer(
-  port: number,
-  change: { issuer?: { url: string; certificateAuthorityPem: string }; clock?: typeof systemClock } = {},
-) {
-  const serving = await authority.issue(['localhost', '127.0.0.1']);
-  const signing = await authority.issue(['registry-tokens']);
-  const { issuer, certificateAuthorityFile, tokens } = arena.controlPlane;
-  const config = {
-    apiVersion: 'keyless-pull.dev/v1',
-    kind: 'TokenServerConfig',
-    registry: { service: 'pull-test', issuer: 'keyless-pull' },
-    signing: {
-      keys: [
-        {
-          keyFile: file(`sign-${port}.key`, signing.key),
-          certificateFile: file(`sign-${port}.crt`, signing.certificate),
-        },
-      ],
-    },
-    listen: { host: '127.0.0.1', port },
-    tls: {
-      certificateFile: file(`token-${port}.crt`, serving.certificate),
-      keyFile: file(`token-${port}.key`, serving.key),
-    },
-    issuers: [
-      change.issuer
-        ? {
-            issuer: change.issuer.url,
-            audience: AUDIENCE,
-            certificateAuthorityFile: file('other-ca.crt', change.issuer.certificateAuthorityPem),
-          }
-        : {
-            issuer,
-            audience: AUDIENCE,
-            certificateAuthorityFile,
-            bearerFile: file('bearer', tokens['admin'] ?? ''),
-          },
-    ],
-    access: [
-      { namespaces: ['*'], repositories: ['{namespace}/**'], actions: ['pull'] },
-      { namespaces: ['builds'], repositories: ['shop/**'], actions: ['pull', 'push'] },
-    ],
-  };
-  const { clock = systemClock } = change;
-  return runTokenServer(
-    { config: file(`token-server-${port}.yaml`, stringify(config)) },
-    { clock, log: createLog('silent') },
-  );
-}
+const tokenServer = (port: number, change: Pick<TokenServerChoice, 'issuer' | 'clock'> = {}) =>
+  startTokenServer({ controlPlane: arena.controlPlane, authority, audience: AUDIENCE, port, ...change });
 
 /** What a container runtime asks the token server; resolves to the status. */
 async function login(port: number, user: string, password: string): Promise<number> {
   const agent = new Agent({ connect: { ca: authority.certificate }, allowH2: false });
   const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   const scope = encodeURIComponent('repository:shop/web:pull');
-  const url = `https://localhost:${port}/auth/token?service=pull-test&scope=${scope}`;
+  const url = `https://localhost:${port}/auth/token?service=${REGISTRY_SERVICE}&scope=${scope}`;
   const response = await request(url, { dispatcher: agent, headers: { authorization } });
   await response.body.dump();
   await agent.close();
@@ -108,14 +63,14 @@ beforeAll(async () => {
   authority = await createCertificateAuthority('pull');
   authorityFile = file('pull-ca.crt', authority.certificate);
   tokenPort = await freePort();
-  opened.use(await startTokenServer(tokenPort));
+  opened.use(await tokenServer(tokenPort));
   registry = opened.use(
     await startRegistry({
       port: Number(arena.host.split(':')[1]),
       auth: {
         realm: `https://localhost:${tokenPort}/auth/token`,
-        service: 'pull-test',
-        issuer: 'keyless-pull',
+        service: REGISTRY_SERVICE,
+        issuer: REGISTRY_TOKEN_ISSUER,
         rootCertBundle: authorityFile,
       },
     }),
@@ -234,7 +189,7 @@ describe('the token server, asked with tokens of the real API server', () => {
     const token = await tokenFor('shop', 'account-0', AUDIENCE);
     const port = await freePort();
     const later = { ...systemClock, now: () => systemClock.now() + 700_000 };
-    await using _server = await startTokenServer(port, { clock: later });
+    await using _server = await tokenServer(port, { clock: later });
 
     expect(await login(port, 'shop/account-0', token)).toBe(401);
   });
@@ -243,7 +198,7 @@ describe('the token server, asked with tokens of the real API server', () => {
     const token = await tokenFor('shop', 'account-0', AUDIENCE);
     const port = await freePort();
     await using other = await createFakeIssuer({ clock: systemClock, audience: AUDIENCE });
-    await using _server = await startTokenServer(port, { issuer: other });
+    await using _server = await tokenServer(port, { issuer: other });
 
     expect(await login(port, 'shop/account-0', token)).toBe(401);
   });

@@ -45,7 +45,7 @@ describe('readiness', () => {
 async function tryOpaqueSecret(): Promise<number> {
   const { apiClient, serviceAccountToken } = await import('../../tools/api-client.ts');
   const token = await serviceAccountToken(arena.controlPlane, 'keyless-pull', 'keyless-pull');
-  const probe = { metadata: { name: 'keyless-pull-fence-probe' }, type: 'Opaque' };
+  const probe = { metadata: { name: 'fence-probe.keyless-pull.dev' }, type: 'Opaque' };
   return (
     await apiClient(arena.controlPlane, token)('POST', '/api/v1/namespaces/default/secrets?dryRun=All', probe)
   ).status;

@@ -6,9 +6,11 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { metricTable } from '../../src/server/metric-table.ts';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { freePort, freePorts } from '../../tools/free-ports.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { labelsOf } from '../alerts/live-series.ts';
 
 let folder: string;
 let certificate: readonly string[];
@@ -143,7 +145,15 @@ describe('keyless-pull serve, wrong from the start', () => {
     expect(reasons).toContain('has not yet listed namespaces');
     expect(reasons).toContain('fences');
     expect(alive.status).toBe(200);
-    expect(metrics).toContain('keyless_pull_watch_restarts_total');
+    const exposed = [...metrics.matchAll(/^# TYPE keyless_pull_(\w+) (\w+)$/gm)].map(([, name, type]) => [
+      name,
+      type,
+    ]);
+    expect(exposed).toEqual(Object.entries(metricTable).map(([name, { type }]) => [name, type]));
+    for (const [, name = '', labels = ''] of metrics.matchAll(/^(keyless_pull_\w+)(?:\{(.*)\})? /gm))
+      expect(labelsOf(name), name).toEqual(
+        expect.arrayContaining([...labels.matchAll(/(\w+)="/g)].map(([, label]) => label)),
+      );
     expect(await ended).toBe(0);
     expect(printed.err).toBe('');
   });

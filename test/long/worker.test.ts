@@ -6,12 +6,13 @@ import { loadConfig } from '../../src/config.ts';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { createWorker, type Worker } from '../../src/credentials/worker.ts';
 import { createLog } from '../../src/log.ts';
-import { exchange as realExchange, type Exchange } from '../../src/registry/exchange.ts';
+import { createExchange, type Exchange } from '../../src/registry/exchange.ts';
+import { createHttpCall } from '../../src/registry/http-call.ts';
 import { runKubectl } from '../../tools/kubectl.ts';
 import { waitUntil } from '../../tools/processes.ts';
-import { HOST, openArena, type Arena, type StoredPod } from './arena.ts';
+import { HOST, openArena, type Arena, type StoredPod } from '../cluster/arena.ts';
 import { Problem } from '../../src/problem.ts';
-import { tokensIn } from './burst.ts';
+import { tokensIn } from '../cluster/burst.ts';
 import { OWN_NAMESPACE } from '../../tools/install.ts';
 
 let arena: Arena;
@@ -37,7 +38,7 @@ interface ReplicaChoice {
 /** A worker in this process, with the worker's own identity. */
 async function startReplica(
   name: string,
-  { exchange = realExchange, change }: ReplicaChoice = {},
+  { exchange = createExchange({ http: createHttpCall() }), change }: ReplicaChoice = {},
 ): Promise<Replica> {
   const log = createLog('silent');
   const real = await createKubeCluster(
@@ -147,7 +148,7 @@ describe('the Lease', () => {
     const slow: Exchange = async (call, input) => {
       exchanges++;
       await systemClock.sleep(8_000);
-      return realExchange(call, input);
+      return createExchange({ http: createHttpCall() })(call, input);
     };
     await arena.addNamespace('slow');
     await arena.addAccounts('slow', 2);
