@@ -97,6 +97,8 @@ export async function createHttpsServer(
       ignoreChanges();
       drain.close();
       await clock.sleep(options.lingerMs);
+      // A client drops what it sees closed, and opens another to a replica that stays; used again it would be answered 503.
+      server.closeIdleConnections();
       drain.refuse();
       await clock.sleep(options.refuseMs);
       // Shuts the port and the idle connections; the busy ones would be served for ever.

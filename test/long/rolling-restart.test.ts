@@ -64,5 +64,7 @@ test('ten rolling restarts of three replicas at 200 reviews a second lose none',
     `${ROUNDS * 3} replicas replaced in ${seconds.toFixed(0)} s, ${outcomes.length} reviews (${(outcomes.length / seconds).toFixed(0)} a second): ${JSON.stringify(counts)}, answers ${JSON.stringify([...client.statuses])}`,
   );
   expect(counts).toEqual({ ok: outcomes.length });
+  // The API server would ask again after a 503; a client that never does loses none either.
+  expect([...client.statuses]).toEqual([[200, outcomes.length]]);
   expect(outcomes.length / seconds).toBeGreaterThan(REVIEWS_A_SECOND * 0.95);
 });

@@ -33,7 +33,12 @@ async function createWorld(handler: RequestListener = hello, port = 0) {
   const agent = new Agent({ keepAlive: true, ca: folder.authority });
   stack.defer(() => agent.destroy());
 
-  async function get(): Promise<{ answer: IncomingMessage; text: string; certificate: string }> {
+  async function get(): Promise<{
+    answer: IncomingMessage;
+    text: string;
+    certificate: string;
+    socket: TLSSocket;
+  }> {
     const asked = request({ agent, host: '127.0.0.1', port: server.port });
     asked.end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];
@@ -41,7 +46,7 @@ async function createWorld(handler: RequestListener = hello, port = 0) {
     const peer = socket.getPeerX509Certificate()?.fingerprint256 ?? '';
     let text = '';
     for await (const chunk of answer) text += chunk;
-    return { answer, text, certificate: peer };
+    return { answer, text, certificate: peer, socket };
   }
 
   /** Moves the clock until the server is gone. */
@@ -130,6 +135,23 @@ test('an answer that is on its way when the port shuts still arrives; one that n
   await world.clock.advance(2_000);
 
   await cut;
+  await stopped;
+});
+
+test('a connection that nobody has used meanwhile is closed before reviews are refused', async () => {
+  const world = await createWorld();
+  await using _stack = world.stack;
+  const { socket } = await world.get();
+  const closed = once(socket, 'close');
+
+  const stopped = world.server[Symbol.asyncDispose]();
+  await world.clock.advance(9_999);
+  expect(socket.destroyed).toBe(false);
+  await world.clock.advance(1);
+
+  await closed;
+  expect(world.drain.phase()).toBe('refusing');
+  await world.clock.advance(20_000);
   await stopped;
 });
 
