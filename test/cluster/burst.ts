@@ -20,6 +20,8 @@ export interface BurstResult {
   readonly leasesLost: number;
   readonly seconds: number;
   readonly secondsAfterKill: number;
+  /** What was killed; it still says that it leads. */
+  readonly killed: Program | undefined;
   /** Of all pods that were gated, from their creation to the removal of the gate, in seconds. */
   readonly longestWait: number;
 }
@@ -48,13 +50,15 @@ export async function runBurst(
   const startedAt = performance.now();
   const adding = arena.addPods(namespace, pods, accounts);
   let killedAt = 0;
+  let killed: Program | undefined;
   if (killAfter !== undefined) {
     await waitUntil(
       'the working one is in the middle',
       async () => tokensIn(arena, namespace) - before >= killAfter,
       { deadlineMs: 60_000, everyMs: 200 },
     );
-    workers.find((worker) => worker.isLeading())?.kill('SIGKILL');
+    killed = workers.find((worker) => worker.isLeading());
+    killed?.kill('SIGKILL');
     killedAt = performance.now();
   }
   await adding;
@@ -71,6 +75,7 @@ export async function runBurst(
     leasesLost: leasesLost(workers) - lostBefore,
     seconds: (endedAt - startedAt) / 1000,
     secondsAfterKill: killedAt ? (endedAt - killedAt) / 1000 : 0,
+    killed,
     longestWait: Math.max(...waits) / 1000,
   };
 }
