@@ -175,8 +175,14 @@ export async function startNode(
  * learns of a pod later than the kubelet does, who is then forbidden to read that pod's Secrets, and fails its first pull.
  */
 function politely(command: string, flags: readonly string[]): [string, string[]] {
-  return [findOnPath('nice') ?? 'nice', ['-n', '10', command, ...flags]];
+  return [findOnPath('nice') ?? 'nice', ['-n', '10', 'sh', '-c', GIVE_WAY, command, ...flags]];
 }
+
+// A program of a session of its own competes as that session, whose niceness is another (sched(7), autogroups).
+const GIVE_WAY = `
+[ ! -w /proc/self/autogroup ] || echo 10 >/proc/self/autogroup
+exec "$0" "$@"
+`;
 
 type NodeParts = Readonly<
   Record<'kubelet' | 'containerd' | 'containerd-shim-runc-v2' | 'ctr' | 'waiter' | 'runc', string>

@@ -1,6 +1,6 @@
 // The node itself: a pod runs on it, and when it has ended nothing of it is left, whatever ended it.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { CONTAINERS_FOLDER } from '../../tools/container-cgroups.ts';
 import { waitUntil } from '../../tools/processes.ts';
@@ -40,6 +40,24 @@ function read(path: string): string {
     return '';
   }
 }
+
+test('its programs give way to the control plane, which in a cluster has processors of its own', async () => {
+  const held = await startHeldRun('node', 'wait');
+
+  const programs = readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid) && read(`/proc/${pid}/cmdline`).includes(held.folder))
+    .map((pid) => ({
+      program: basename(read(`/proc/${pid}/cmdline`).split('\0')[0] ?? ''),
+      own: read(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ')[16],
+      // Where the kernel has none, the program's own is what counts.
+      session: read(`/proc/${pid}/autogroup`).trim().split(' nice ')[1] ?? '10',
+    }));
+
+  held.kill('SIGTERM');
+  await held.ended;
+  for (const name of ['kubelet', 'containerd'])
+    expect(programs).toContainEqual({ program: name, own: '10', session: '10' });
+});
 
 test.for(['SIGTERM', 'SIGKILL'] as const)(
   'a program that is ended by %s leaves nothing of its node, of which a pod was running',
