@@ -6,7 +6,7 @@ import { partsBy } from '../core/registry-family.ts';
 import { instant, signAcs3 } from './alibaba-signature.ts';
 import { sessionNameFor } from './aws-sts.ts';
 import { member, type FailureClass, type Refusal } from './refusal.ts';
-import { SecretAnswer } from './secret-answer.ts';
+import { InstantAnswer, SecretAnswer } from './secret-answer.ts';
 import type { RegistryFamily } from './registry-family.ts';
 
 const throttling: Readonly<Record<string, FailureClass>> = {
@@ -49,6 +49,8 @@ const Session = z.object({
     AccessKeyId: z.string().regex(/^[\w.]{8,128}$/),
     AccessKeySecret: SecretAnswer,
     SecurityToken: SecretAnswer,
+    // A login ends with the session that it was signed for.
+    Expiration: InstantAnswer.optional(),
   }),
 });
 const Authorization = z.object({
@@ -114,6 +116,11 @@ export const alibaba: RegistryFamily = {
       answer: Authorization,
       refusal,
     });
-    return { username: data.TempUsername, password: data.AuthorizationToken, expiresAt: [data.ExpireTime] };
+    const { Expiration = data.ExpireTime } = session.Credentials;
+    return {
+      username: data.TempUsername,
+      password: data.AuthorizationToken,
+      expiresAt: [data.ExpireTime, Expiration],
+    };
   },
 };

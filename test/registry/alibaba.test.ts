@@ -200,12 +200,26 @@ describe('a no', () => {
 });
 
 describe('the end of a login', () => {
-  test('is in milliseconds, and never further than twelve hours away', async () => {
+  test('is in milliseconds, and never further away than that of the session', async () => {
     await using stack = await openAlibaba();
     const { world, alibaba } = stack;
     alibaba.expiry = YEAR_2126;
 
-    expect((await exchangeAt(world, alibaba, WISH)).expiresAt).toBe(world.clock.now() + 12 * HOUR_MS);
+    expect((await exchangeAt(world, alibaba, WISH)).expiresAt).toBe(world.clock.now() + HOUR_MS);
+  });
+
+  test('is never further than twelve hours away, where the session does not say its own', async () => {
+    await using stack = await openAlibaba();
+    const { world, alibaba } = stack;
+    const keys = { AccessKeyId: 'STS.abcdefgh', AccessKeySecret: 'x', SecurityToken: 'y' };
+    const login = { TempUsername: 'u', AuthorizationToken: 'made up and long', ExpireTime: YEAR_2126 };
+    const at = async (Credentials: object) => {
+      Object.assign(alibaba, { refuseWith: { sts: { body: { Credentials } }, registry: { body: login } } });
+      return (await exchangeAt(world, alibaba, WISH)).expiresAt - world.clock.now();
+    };
+
+    expect(await at(keys)).toBe(12 * HOUR_MS);
+    expect(await at({ ...keys, Expiration: '2126-01-01T00:00:00Z' })).toBe(12 * HOUR_MS);
   });
 
   test.for([
