@@ -1,7 +1,7 @@
 // The files that migrate reads: a file, a folder or stdin; plain manifests, which it may edit, and those that Kustomize or
 // Helm makes something else of, which it may not.
 import { readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import * as yaml from 'yaml';
 import { errnoText, readText } from '../../text-file.ts';
 import { fieldsOf } from '../../core/pod-view.ts';
@@ -66,11 +66,13 @@ function filesOf(path: string): string[] {
 
 /** What stands beside the file, or above it, says what is made of it. */
 function placeOf(path: string, root: string): SourceKind {
-  let folder = dirname(path);
+  // However they were written: a folder above the root is the one that does not begin with it.
+  const top = resolve(root);
+  let folder = resolve(dirname(path));
   for (let up = 0; up < MOST_PARENTS; up++) {
     const names = namesIn(folder);
     if (names.includes('Chart.yaml')) return up === 0 ? 'values' : 'template';
-    if (names.some((name) => KUSTOMIZATIONS.includes(name)) && folder.startsWith(root)) return 'kustomize';
+    if (names.some((name) => KUSTOMIZATIONS.includes(name)) && folder.startsWith(top)) return 'kustomize';
     if (dirname(folder) === folder) break;
     folder = dirname(folder);
   }
