@@ -42,14 +42,17 @@ function hostsIn(text: string, isLegacy: boolean): string[] | undefined {
     const content: unknown = JSON.parse(text);
     const auths = isLegacy ? content : fieldsOf(content)['auths'];
     if (typeof auths !== 'object' || auths === null) return undefined;
-    return [...new Set(Object.keys(auths).flatMap((key) => hostOf(key) ?? []))].toSorted();
+    return [...new Set(Object.keys(auths).flatMap((key) => loginHost(key) ?? []))].toSorted();
   } catch {
     return undefined;
   }
 }
 
-/** Keys are hosts, or URLs for history's sake, and some people's have a password in them. */
-function hostOf(key: string): string | undefined {
+/**
+ * Keys of a docker config are hosts, or URLs for history's sake, and some people's have a password in them. Undefined for
+ * what is no host, and so of no use to a kubelet.
+ */
+export function loginHost(key: string): string | undefined {
   const authority = key.replace(/^https?:\/\//i, '').split('/')[0] ?? '';
   const host = authority.slice(authority.lastIndexOf('@') + 1);
   if (!HOST.test(host)) return undefined;

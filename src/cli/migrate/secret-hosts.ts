@@ -1,5 +1,6 @@
 // Which registry hosts a pull Secret opens, from its manifest: the hosts alone leave this file.
 import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { loginHost } from '../audit/secret-facts.ts';
 
 /** Undefined where it cannot be known: sealed, encrypted, by pattern, or no pull Secret at all. */
 export function hostsOfSecret(secret: Readonly<Record<string, unknown>>): string[] | undefined {
@@ -10,7 +11,8 @@ export function hostsOfSecret(secret: Readonly<Record<string, unknown>>): string
   const modern = keysOf(read('.dockerconfigjson'), 'auths');
   const keys = modern ?? keysOf(read('.dockercfg'));
   if (!keys || keys.length === 0 || keys.some((key) => key.includes('*'))) return undefined;
-  return [...new Set(keys.map(hostOfKey))];
+  const hosts = new Set(keys.flatMap((key) => loginHost(key)?.toLowerCase() ?? []));
+  return hosts.size > 0 ? [...hosts] : undefined;
 }
 
 function keysOf(text: string, member?: string): string[] | undefined {
@@ -20,13 +22,4 @@ function keysOf(text: string, member?: string): string[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** `https://index.docker.io/v1/` is what docker login writes for Docker Hub. */
-function hostOfKey(key: string): string {
-  const host = key
-    .replace(/^https?:\/\//, '')
-    .split('/')[0]
-    ?.toLowerCase();
-  return host === undefined || host === 'index.docker.io' ? 'docker.io' : host;
 }

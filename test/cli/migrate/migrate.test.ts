@@ -1,7 +1,7 @@
 // keyless-pull migrate over files: what goes, what stays and why, and that nothing else is touched.
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { runProgram } from '../../../src/cli/program.ts';
@@ -269,6 +269,23 @@ describe('what is no edit of these files is advice', () => {
     expect(advice).toContain('Namespace shop: label keyless-pull.dev/inject=enabled');
   });
 
+  test.each<[string, (path: string) => string]>([
+    ['with a slash at its end', (path) => `${path}/`],
+    ['from here', (path) => `./${relative(process.cwd(), path)}`],
+    ['by a detour', (path) => `${path}/../deploy`],
+  ])('files that Kustomize builds from, in a folder that is named %s', async (_title, named) => {
+    using folder = createFolder({
+      'kustomization.yaml': 'kind: Kustomization\nresources: [a.yaml]\n',
+      'a.yaml': pod('web', [`${HOST}/web:1`], ['nexus']),
+    });
+
+    const { summary, advice } = await folder.result('-f', named(folder.path), '--write');
+
+    expect(summary.changes).toBe(0);
+    expect(advice.map(({ text }) => text).join()).toContain('Kustomize builds from this file');
+    expect(parse(folder.read('a.yaml')).spec).toHaveProperty('imagePullSecrets');
+  });
+
   test('templates and values of Helm', async () => {
     const { advice, summary } = await texts({
       'chart/Chart.yaml': 'apiVersion: v2\nname: web\n',
@@ -326,6 +343,20 @@ describe('as a program', () => {
     expect(await folder.migrate()).toEqual({ code: 0, stdout: '', stderr: 'nothing to change\n' });
     expect(await other.migrate('--write')).toMatchObject({ code: 0 });
     expect(other.read('a.yaml')).toBe(folder.read('a.yaml'));
+  });
+
+  test('a login that stands in the name of its registry is told as the registry alone', async () => {
+    using folder = createFolder({
+      'a.yaml': pod('web', [`${HOST}/web:1`], ['nexus']),
+      'b.yaml': secret('nexus', `https://bob:marked-secret@${HOST}/v1/`, 'ghcr.io', 'marked-secret: 1'),
+    });
+
+    const { stdout, stderr } = await folder.migrate();
+    const json = await folder.migrate('--output', 'json');
+
+    expect(stderr).toContain('no rule covers ghcr.io');
+    expect(JSON.parse(json.stdout)).toMatchObject({ kept: [{ hosts: [HOST, 'ghcr.io'] }] });
+    expect(stdout + stderr + json.stdout).not.toContain('marked-secret');
   });
 
   test('the data of a Secret are in no diff, neither as the lines around a change nor in the change itself', async () => {
