@@ -818,7 +818,7 @@ describe('limits of the other side', () => {
     expect(await limits('quay', 'RS384')).toEqual({
       outcome: 'warning',
       found:
-        'Quay does not check the audience: any token of this account that another registry was handed opens Quay too',
+        'a Quay older than the middle of 2026 does not check the audience: any token of this account that another registry was handed opens it too',
       cure: 'use this account for Quay alone',
     });
     expect(await limits('quay', 'ES256')).toEqual({

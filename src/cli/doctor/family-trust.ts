@@ -109,7 +109,7 @@ function quayLimits(algorithm: string): Finding {
     );
   }
   return warning(
-    'Quay does not check the audience: any token of this account that another registry was handed opens Quay too',
+    'a Quay older than the middle of 2026 does not check the audience: any token of this account that another registry was handed opens it too',
     'use this account for Quay alone',
   );
 }
