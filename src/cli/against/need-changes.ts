@@ -4,7 +4,7 @@ import { injectionOf, type PodView } from '../../core/pod-view.ts';
 import { principalsOf } from '../../core/identity-parameters.ts';
 import { needFor, planPulls, type PlannedNeed } from '../../core/pull-plan.ts';
 import { ruleForHost, ruleSpeaksOf, type RegistryRule } from '../../core/registry-rule.ts';
-import { CREDENTIALS_ANNOTATION } from '../../core/vocabulary.ts';
+import { annotatedRules } from '../explain/facts.ts';
 import type { PullCredentialRecord } from '../../core/pull-credential-record.ts';
 import type { Config } from '../../config.ts';
 import type { LiveNeeds } from './live-needs.ts';
@@ -130,7 +130,9 @@ function comingNeeds(config: Config, live: LiveNeeds, known: ReadonlySet<string>
     const account = live.account(pod.namespace, pod.serviceAccount);
     if (!account) continue;
     const plan = planPulls(pod, account, live.namespace(pod.namespace)?.labels ?? {}, settings);
-    const promised = new Set((pod.annotations[CREDENTIALS_ANNOTATION] ?? '').split(','));
+    const promised = annotatedRules(pod);
+    const wasOnNode = (name: string) =>
+      promised.some(({ rule, secret }) => rule === name && secret === 'kubelet');
     const add = (key: string, change: Omit<NeedChange, 'namespace' | 'account' | 'pods'>) => {
       const before = found.get(key);
       const { namespace } = pod;
@@ -140,11 +142,11 @@ function comingNeeds(config: Config, live: LiveNeeds, known: ReadonlySet<string>
       const { need } = planned;
       const key = `${pod.namespace}/${need.secretName}`;
       if (known.has(key) || pod.pullSecrets.includes(need.secretName)) continue;
-      add(key, comingNeed(planned, promised.has(`${need.rule}=kubelet`)));
+      add(key, comingNeed(planned, wasOnNode(need.rule)));
     }
     for (const rule of plan.onNode) {
-      if (promised.has(`${rule}=kubelet`)) continue;
-      const was = [...promised].some((one) => one.startsWith(`${rule}=`));
+      if (wasOnNode(rule)) continue;
+      const was = promised.some((one) => one.rule === rule);
       const means = 'new pods get the token volume for the kubelet; pods that live have none';
       const empty = { registry: '', principal: '', secret: { was: '', becomes: '' } };
       add(`${pod.namespace}/${account.name}/${rule}`, {

@@ -219,6 +219,22 @@ describe('pods that live', () => {
     ]);
   });
 
+  test('that were promised several rules, as admission writes them down, are promised each of them', async () => {
+    const pod = managedPod();
+    const promised = 'keyless-pull.dev/credentials';
+    const annotations = { [promised]: `other=keyless-pull-other, team=kubelet` };
+    const one = {
+      ...pod,
+      metadata: { ...pod.metadata, annotations },
+      spec: { ...pod.spec, imagePullSecrets: [] },
+    };
+    const { cluster } = createPlanStage(SPACE, WEB, JSON.stringify(one));
+    const config = parseConfig(CONFIG, 'config');
+    const rules = config.rules.map((rule) => ({ ...rule, delivery: ['kubelet' as const] }));
+
+    expect(needChanges({ ...config, rules }, await readLiveNeeds(cluster, undefined)).changes).toEqual([]);
+  });
+
   test('that may not be listed are said to be unknown', async () => {
     const { code, notSeen } = await against(next, { forbidden: ['pods'] });
 
