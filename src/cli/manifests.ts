@@ -3,7 +3,7 @@ import * as yaml from 'yaml';
 import { readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
 import { fieldsOf, textOf } from '../core/pod-view.ts';
-import { itemsOf } from './objects/yaml-objects.ts';
+import { itemsOf, valueOf } from './objects/yaml-objects.ts';
 import type { RawObject } from './objects/json-objects.ts';
 import type { CommandIo } from './output.ts';
 
@@ -33,15 +33,15 @@ export function pullSecretsPath(kind: string): readonly string[] | undefined {
   return template && [...template, 'spec'];
 }
 
-/** @param file a path, or `-` for stdin. @throws Problem file-unreadable or usage */
+/** @param file a path, or `-` for stdin. @throws Problem file-unreadable */
 export async function readManifests(file: string, namespace: string, io: CommandIo): Promise<Manifest[]> {
   const text = file === '-' ? await io.readStdin() : readText(file);
   const documents = yaml.parseAllDocuments(text);
   if (!Array.isArray(documents)) return [];
+  const unreadable = (why: string) => new Problem('file-unreadable', `${file}: ${why}`);
   const fault = documents.flatMap(({ errors }) => errors)[0];
-  if (fault)
-    throw new Problem('usage', `${file} is no YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`);
-  return documents.flatMap((document) => expand(document.toJS(), namespace));
+  if (fault) throw unreadable(`this is no YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`);
+  return documents.flatMap((document) => expand(valueOf(document, unreadable), namespace));
 }
 
 /** A `List`, as `kubectl get -o yaml` prints it, is its items. */

@@ -6,6 +6,7 @@ import { viewAccount, viewNamespace, viewPod } from '../../core/pod-view.ts';
 import { Policy } from '../../core/pull-policy.ts';
 import { Problem } from '../../problem.ts';
 import { readText } from '../../text-file.ts';
+import { valueOf } from '../objects/yaml-objects.ts';
 import { CaseHeader, Rule } from './case-header.ts';
 import { knownRecord } from './known-record.ts';
 import { filledText, secretNames } from './secret-names.ts';
@@ -40,14 +41,15 @@ export type Case = ReturnType<typeof caseOf>;
 
 /** @throws Problem config-invalid, with every fault of the header */
 export function caseOf(text: string, path: string, config?: Config) {
-  const names = secretNames(namesIn(text), config === undefined);
+  const refuse = (why: string) => invalid(path, why);
+  const names = secretNames(namesIn(text, refuse), config === undefined);
   const filled = filledText(text, names);
   const documents = yaml.parseAllDocuments(filled) as yaml.Document[];
   const fault = documents.flatMap(({ errors }) => errors)[0];
   if (fault) throw invalid(path, `this is no YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`);
   const header = parseYaml(CaseHeader, filled.slice(0, documents[0]?.range?.[1] ?? 0), path);
   const objects = documents.slice(1).flatMap((document) => {
-    const object = document.toJS() as Record<string, unknown> | null;
+    const object = valueOf(document, refuse) as Record<string, unknown> | null;
     return object === null ? [] : [object];
   });
   const rules = header.rules ?? config?.rules ?? z.array(Rule).parse(DEFAULT_RULES);
@@ -97,8 +99,9 @@ function judgedObjects(objects: Objects, path: string) {
   throw invalid(path, 'after the header come Namespace, ServiceAccount and Pod or workload documents');
 }
 
-function namesIn(text: string): Readonly<Record<string, unknown>> {
-  const head = yaml.parseAllDocuments(text)[0]?.toJS() as { readonly names?: unknown } | null;
+function namesIn(text: string, refuse: (why: string) => Problem): Readonly<Record<string, unknown>> {
+  const [document] = yaml.parseAllDocuments(text) as yaml.Document[];
+  const head = document && (valueOf(document, refuse) as { readonly names?: unknown } | null);
   const { names } = head ?? {};
   return typeof names === 'object' && names !== null ? (names as Record<string, unknown>) : {};
 }

@@ -8,6 +8,7 @@ import { fieldsOf } from '../../core/pod-view.ts';
 import { Problem } from '../../problem.ts';
 import { lineNumbers } from './text-edits.ts';
 import { expand, type Manifest } from '../manifests.ts';
+import { valueOf } from '../objects/yaml-objects.ts';
 import type { CommandIo } from '../output.ts';
 
 /** `template`: has Helm's braces and is no YAML. `values`: what a chart is given. */
@@ -110,7 +111,8 @@ function placed(
   lineOf: (offset: number) => number,
   namespace: string,
 ): PlacedManifest[] {
-  const raw = fieldsOf(jsOf(document, file));
+  const unreadable = (why: string) => new Problem('file-unreadable', `cannot read ${file}: ${why}`);
+  const raw = fieldsOf(valueOf(document, unreadable));
   const { items } = raw;
   const paths = raw['kind'] === 'List' && Array.isArray(items) ? items.keys().map((n) => ['items', n]) : [[]];
   return [...paths].flatMap((path) => {
@@ -119,13 +121,4 @@ function placed(
     const object = path.reduce<unknown>((value, step) => (value as Record<string, unknown>)[step], raw);
     return expand(object, namespace).map((manifest) => ({ ...manifest, file, line, document: at, path }));
   });
-}
-
-/** Aliases that name nothing, or grow to more than any manifest needs, are found only here. */
-function jsOf(document: yaml.Document, file: string): unknown {
-  try {
-    return document.toJS();
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${file}: an alias in it cannot be followed`, { cause });
-  }
 }

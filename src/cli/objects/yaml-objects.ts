@@ -71,10 +71,15 @@ function parse({ text, line }: YamlText, name: string): unknown {
       line + lines.linePos(fault.pos[0]).line - 1,
       `this is no YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`,
     );
+  return valueOf(document, (why) => refuse(line, why));
+}
+
+/** What a parsed document says: aliases that name nothing, or grow to more than any manifest needs, are found only here. */
+export function valueOf(document: yaml.Document, refuse: (why: string) => Problem): unknown {
   try {
     return document.toJS();
   } catch {
-    throw refuse(line, 'an alias (*name) names no anchor, or too many follow one another');
+    throw refuse('an alias (*name) names no anchor, or too many follow one another');
   }
 }
 
