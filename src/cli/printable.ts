@@ -11,6 +11,11 @@ export function printable(text: string): string {
   return text.replaceAll(/[\s\u2028\u2029]+/g, ' ').replaceAll(STEERING, '\uFFFD');
 }
 
+/** A line of a text that is copied: its spaces are as they were. */
+export function printableLine(line: string): string {
+  return line.replaceAll(STEERING, '\uFFFD');
+}
+
 /** For JSON and YAML, whose readers get the very text back. */
 export function escapedControls(document: string): string {
   return document.replaceAll(

@@ -25,6 +25,7 @@ import {
   type OutputForm,
   type Paint,
 } from './output.ts';
+import { printable, printableLine } from './printable.ts';
 
 export interface RenderOptions {
   readonly file: string;
@@ -168,9 +169,9 @@ function planResult(plan: Plan): Record<string, unknown> {
 }
 
 function tableOf({ object, patch, result, plan, warnings }: Rendered, before: unknown, paint: Paint): string {
-  const title = paint.strong(`${object.kind} ${object.namespace}/${object.name}`);
+  const title = paint.strong(printable(`${object.kind} ${object.namespace}/${object.name}`));
   const needs = plan['needs'] as { rule: string; registry: string; secretName: string }[];
-  const rows = needs.map(({ rule, registry, secretName }) => [registry, rule, secretName]);
+  const rows = needs.map(({ rule, registry, secretName }) => [registry, rule, secretName].map(printable));
   const table =
     rows.length > 0 ? alignColumns([['REGISTRY', 'RULE', 'SECRET'], ...rows]) : 'no credential is needed\n';
   const lines = createTwoFilesPatch('as written', 'as stored', stringify(before), stringify(result), '', '', {
@@ -179,6 +180,7 @@ function tableOf({ object, patch, result, plan, warnings }: Rendered, before: un
     .split('\n')
     .slice(1, -1)
     .filter((line) => !line.startsWith('\\'))
+    .map(printableLine)
     .map((line) =>
       line.startsWith('+')
         ? paint.added(line)
@@ -186,7 +188,7 @@ function tableOf({ object, patch, result, plan, warnings }: Rendered, before: un
           ? paint.removed(line)
           : paint.faint(line),
     );
-  const told = warnings.map((warning) => `warning: ${warning}\n`).join('');
+  const told = warnings.map((warning) => `warning: ${printable(warning)}\n`).join('');
   const difference = patch.length > 0 ? `${lines.join('\n')}\n` : '';
   return `${title}\n${table}${difference}${told}`;
 }

@@ -1,5 +1,5 @@
 // A plan for people: as plain text, and as a Markdown document to keep, tick off and hand on.
-import { printable } from '../../printable.ts';
+import { printable, printableLine } from '../../printable.ts';
 import { PROOF } from '../proof.ts';
 import type { Paint } from '../../output.ts';
 import type { ClusterPlan, Obstacle } from './cluster-plan.ts';
@@ -62,16 +62,11 @@ function summaryText({ namespaces, steps, references, obstacles }: ClusterPlan['
 
 /** Lines of a command are kept apart, and steer no terminal. */
 function indented(command: string, lead: string): string[] {
-  return command.split('\n').map((line, at) => (at === 0 ? lead : '') + visible(line));
+  return command.split('\n').map((line, at) => (at === 0 ? lead : '') + printableLine(line));
 }
 
 function block(commands: readonly string[]): string[] {
   return commands.length === 0
     ? []
-    : ['```sh', ...commands.flatMap((command) => command.split('\n').map(visible)), '```', ''];
-}
-
-/** Indentation stays. */
-function visible(line: string): string {
-  return (/^ */.exec(line)?.[0] ?? '') + printable(line.trimStart());
+    : ['```sh', ...commands.flatMap((command) => command.split('\n').map(printableLine)), '```', ''];
 }
