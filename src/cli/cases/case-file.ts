@@ -95,7 +95,7 @@ function judgedObjects(objects: Objects, path: string) {
   const [oldObject, object] = judged.length === 2 ? judged : [null, judged[0]];
   const kind = String(object?.['kind']);
   const isOne = judged.length <= 2 && judged.every((each) => each['kind'] === kind);
-  if (object && isOne && kind in GROUPS) return { object, oldObject, kind };
+  if (object && isOne && Object.hasOwn(GROUPS, kind)) return { object, oldObject, kind };
   throw invalid(path, 'after the header come Namespace, ServiceAccount and Pod or workload documents');
 }
 

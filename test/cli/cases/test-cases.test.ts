@@ -132,6 +132,11 @@ policy: { exemptions: [{ secret: old, until: 2026-12-31, reason: moves }] }
       'after the header come',
     ],
     ['no YAML', `${HEAD}expect: [\n${OBJECTS}`, 'this is no YAML'],
+    [
+      'an object that nobody judges',
+      `${HEAD}expect: { verdict: allowed }\n---\nkind: constructor\n`,
+      'after the header come',
+    ],
     ['an alias that leads nowhere', `${HEAD}names: *none\n${OBJECTS}`, 'an alias (*name) names no anchor'],
     ['an alias in an object', `${HEAD}${OBJECTS}  nodeSelector: *none\n`, 'an alias (*name) names no anchor'],
   ])('that cannot be read is broken: %s', async (_title, text, told) => {
