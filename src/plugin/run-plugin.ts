@@ -4,7 +4,7 @@ import { Problem, isProblem } from '../problem.ts';
 import { answerRequest, type AnswerTools } from './answer.ts';
 import { answerText, LARGEST_REQUEST_BYTES, malformed, parseRequest } from './protocol.ts';
 
-export const PLUGIN_NAME = 'keyless-pull-credential-provider';
+const PLUGIN_NAME = 'keyless-pull-credential-provider';
 
 const USAGE = `${PLUGIN_NAME} --config FILE: run by the kubelet, with a CredentialProviderRequest on stdin`;
 
@@ -39,7 +39,7 @@ export async function runPlugin(words: readonly string[], tools: PluginTools): P
 }
 
 /** Undefined: help is asked for. @throws Problem usage */
-function configFileOf(words: readonly string[]): string | undefined {
+export function configFileOf(words: readonly string[]): string | undefined {
   const [first, second, ...more] = words;
   if (first === '--help' || first === '-h') return undefined;
   if (first === '--config' && second !== undefined && more.length === 0) return second;

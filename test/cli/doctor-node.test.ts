@@ -155,6 +155,31 @@ test('the kubelet that runs here is found, with its flags and its config', async
   expect(of('present')[0]?.found).toContain('feature gate KubeletEnsureSecretPulledImages is off');
 });
 
+test('a folder of drop-ins is laid over the config, in the order of its names, as the kubelet does', async () => {
+  const settings = (policy: string, gates = {}) => ({
+    kind: 'KubeletConfiguration',
+    imagePullCredentialsVerificationPolicy: policy,
+    featureGates: gates,
+  });
+  file('kubelet.json', settings('NeverVerify', { KubeletEnsureSecretPulledImages: true }));
+  const last = file('drop-ins/20-last.conf', settings('AlwaysVerify'));
+  const first = file('drop-ins/10-first/a.conf', settings('NeverVerify'));
+  file('drop-ins/30-not-read.yaml', settings('NeverVerify'));
+  const flags = `--config=${join(folder, 'kubelet.json')} --config-dir=${join(folder, 'drop-ins')}`;
+  const lookThere = () => look({ kubeletFlags: file('flags', flags), images: file('images', 'nginx\n') });
+
+  const { of } = await lookThere();
+  file('drop-ins/40-gate.conf', {
+    kind: 'KubeletConfiguration',
+    featureGates: { KubeletEnsureSecretPulledImages: false },
+  });
+  const gated = await lookThere();
+
+  expect(of('kubelet')[0]?.found).toContain(`${join(folder, 'kubelet.json')} and ${first} and ${last}`);
+  expect(of('present')[0]?.found).toBe('nobody: who asks for it is asked for a credential');
+  expect(gated.of('present')[0]?.found).toContain('feature gate KubeletEnsureSecretPulledImages is off');
+});
+
 test('flags are read from a unit file as well', async () => {
   file('providers.json', configOf(provider));
   const { of } = await look({
@@ -283,6 +308,20 @@ describe('it is said', () => {
       found: expect.stringContaining('ClusterRole audience') as string,
     });
     expect((await look(asked(provider))).of('audience')[0]).toMatchObject({ outcome: 'warning' });
+  });
+
+  test.for<[string, string[], object]>([
+    ['in two words', ['--config', 'RULES'], { outcome: 'ok' }],
+    ['in one word', ['--config=RULES'], { outcome: 'ok' }],
+    ['not at all', [], { outcome: 'failed', found: expect.stringContaining('--config FILE') as string }],
+  ])('what our plugin does where its entry names the rules %s', async ([, words, answer]) => {
+    const path = file('rules.yaml', RULES);
+    const args = words.map((word) => word.replace('RULES', path));
+    const { config: _, ...asOnTheNode } = asked({ ...provider, args });
+
+    const { of } = await look(asOnTheNode);
+
+    expect(of('answer')[0]).toMatchObject(answer);
   });
 
   test('that the rules have nothing for it', async () => {

@@ -4,9 +4,9 @@ import { basename, join } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { Problem } from '../../../problem.ts';
-import { readText } from '../../../text-file.ts';
+import { errnoText, readText } from '../../../text-file.ts';
 
-export const verificationPolicies = [
+const verificationPolicies = [
   'NeverVerify',
   'NeverVerifyPreloadedImages',
   'NeverVerifyAllowlistedImages',
@@ -39,6 +39,8 @@ const KubeletConfiguration = z.object({
   featureGates: z.record(z.string(), z.boolean()).nullish(),
 });
 
+type KubeletConfiguration = z.output<typeof KubeletConfiguration>;
+
 const USUAL_CONFIG = '/var/lib/kubelet/config.yaml';
 const USUAL_ROOT = '/var/lib/kubelet';
 
@@ -53,19 +55,29 @@ export function kubeletSettings(wish: SettingsWish, proc = '/proc'): KubeletSett
   const file = wish.kubeletConfig ?? flags.get('config') ?? (isGiven ? undefined : USUAL_CONFIG);
   const isOptional = file === USUAL_CONFIG && wish.kubeletConfig === undefined && !flags.has('config');
   const text = file === undefined ? undefined : textOf(file, isOptional);
-  const config = text === undefined || file === undefined ? undefined : configOf(text, file);
+  const dropIns = dropInsOf(flags.get('config-dir'));
+  const configs = [
+    ...(text === undefined || file === undefined ? [] : [configOf(text, file)]),
+    ...dropIns.map((one) => configOf(readText(one), one)),
+  ];
   const sources = [
     wish.kubeletFlags ?? (running && 'the kubelet that runs here'),
     text === undefined ? undefined : file,
+    ...dropIns,
   ].filter((one) => one !== undefined);
   return {
     source: sources.join(' and ') || 'no kubelet was found here, and no flags or config of one were given',
     providerConfig: wish.providerConfig ?? flags.get('image-credential-provider-config'),
     binDir: wish.binDir ?? flags.get('image-credential-provider-bin-dir'),
     rootDir: wish.rootDir ?? flags.get('root-dir') ?? USUAL_ROOT,
-    verification: config?.imagePullCredentialsVerificationPolicy ?? 'NeverVerifyPreloadedImages',
-    allowlist: config?.preloadedImagesVerificationAllowlist ?? [],
-    gates: { ...config?.featureGates, ...gatesOf(flags.get('feature-gates') ?? '') },
+    verification:
+      lastOf(configs, (one) => one.imagePullCredentialsVerificationPolicy) ?? 'NeverVerifyPreloadedImages',
+    allowlist: lastOf(configs, (one) => one.preloadedImagesVerificationAllowlist) ?? [],
+    gates: Object.assign(
+      {},
+      ...configs.map(({ featureGates }) => featureGates),
+      gatesOf(flags.get('feature-gates') ?? ''),
+    ) as Record<string, boolean>,
   };
 }
 
@@ -78,7 +90,30 @@ function textOf(file: string, isOptional: boolean): string | undefined {
   }
 }
 
-function configOf(text: string, file: string): z.output<typeof KubeletConfiguration> {
+/** What the kubelet lays over its config: files that end in .conf, folder by folder in the order of their names. */
+function dropInsOf(folder: string | undefined): string[] {
+  if (folder === undefined) return [];
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .toSorted((one, other) => (one.name < other.name ? -1 : 1))
+      .flatMap((entry) => {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) return dropInsOf(path);
+        return entry.name.endsWith('.conf') ? [path] : [];
+      });
+  } catch (cause) {
+    throw new Problem('file-unreadable', `cannot read ${folder}: ${errnoText(cause)}`, { cause });
+  }
+}
+
+function lastOf<Value>(
+  configs: readonly KubeletConfiguration[],
+  field: (config: KubeletConfiguration) => Value | null | undefined,
+): Value | undefined {
+  return configs.map(field).findLast((value) => value !== undefined && value !== null) ?? undefined;
+}
+
+function configOf(text: string, file: string): KubeletConfiguration {
   let raw: unknown;
   try {
     raw = parse(text, { prettyErrors: false, logLevel: 'error' });

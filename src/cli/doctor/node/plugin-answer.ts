@@ -2,6 +2,7 @@
 import { isProblem } from '../../../problem.ts';
 import { SecretText } from '../../../secret-text.ts';
 import { answerRequest, lookUp } from '../../../plugin/answer.ts';
+import { configFileOf } from '../../../plugin/run-plugin.ts';
 import { loadConfig } from '../../../config.ts';
 import { LINK_PREFIX } from '../../kubelet/own-providers.ts';
 import { failed, ok, skipped, warning, type Finding } from '../step.ts';
@@ -26,9 +27,7 @@ export async function judgeAnswer(
   tools: { readonly exchange: Exchange; readonly clock: Clock },
 ): Promise<Finding> {
   const { tokenAttributes, args } = provider;
-  const file = wish.config ?? args?.[args.indexOf('--config') + 1 || args.length];
-  if (!provider.name.startsWith(LINK_PREFIX) || file === undefined)
-    return skipped(`${provider.name} is not keyless-pull's`);
+  if (!provider.name.startsWith(LINK_PREFIX)) return skipped(`${provider.name} is not keyless-pull's`);
   if (!tokenAttributes || !account || image === undefined)
     return skipped('it takes an image and an account to say what it would answer');
   const request: PluginRequest = {
@@ -36,6 +35,12 @@ export async function judgeAnswer(
     token: wish.token ?? standIn(account, tokenAttributes.serviceAccountTokenAudience, tools.clock.now()),
     annotations: passedAnnotations(tokenAttributes, account.annotations),
   };
+  const file = wish.config ?? rulesNamedIn(args ?? []);
+  if (file === undefined)
+    return failed(
+      `${provider.name} ends at once: the args of its entry are not --config FILE`,
+      'write the kubelet config anew: keyless-pull generate kubelet-config',
+    );
   const config = loadConfig(file);
   try {
     const found = lookUp(config, request, tools.clock.now());
@@ -50,6 +55,15 @@ export async function judgeAnswer(
   } catch (error) {
     if (!isProblem(error)) throw error;
     return failed(`${error.message} (${error.code})`);
+  }
+}
+
+function rulesNamedIn(args: readonly string[]): string | undefined {
+  try {
+    return configFileOf(args);
+  } catch (error) {
+    if (!isProblem(error, 'usage')) throw error;
+    return undefined;
   }
 }
 
