@@ -23,6 +23,8 @@ export function errnoText(error: unknown): string {
       return 'it is a folder';
     case 'EADDRINUSE':
       return 'another program listens there';
+    case 'EADDRNOTAVAIL':
+      return 'the address is not one of this machine';
     default:
       return typeof code === 'string' ? code : 'unknown error';
   }

@@ -3,6 +3,7 @@ import { createServer } from 'node:https';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Problem } from '../problem.ts';
+import { errnoText } from '../text-file.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Certificate, CertificatePair } from './certificate.ts';
@@ -85,7 +86,7 @@ export async function createHttpsServer(
   await listening.catch((cause: unknown) => {
     throw new Problem(
       'port-taken',
-      `cannot listen on ${host ?? 'any address'}, port ${port}: ${reasonOf(cause)}`,
+      `cannot listen on ${host ?? 'any address'}, port ${port}: ${errnoText(cause)}`,
       { cause },
     );
   });
@@ -114,18 +115,4 @@ export async function createHttpsServer(
 
 function contextOf({ certificate, key }: CertificatePair) {
   return { cert: certificate, key: key.reveal(), minVersion: 'TLSv1.2' } as const;
-}
-
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  switch (code) {
-    case 'EADDRINUSE':
-      return 'another program listens there';
-    case 'EADDRNOTAVAIL':
-      return 'the address is not one of this machine';
-    case 'EACCES':
-      return 'permission denied';
-    default:
-      return String(code);
-  }
 }

@@ -2,6 +2,7 @@
 // a worker that has no other port.
 import { createServer, type RequestListener } from 'node:http';
 import { Problem } from '../problem.ts';
+import { errnoText } from '../text-file.ts';
 import type { Health } from './health.ts';
 
 export interface MetricsPort {
@@ -25,7 +26,7 @@ export async function serveMetrics({ handler, health, port, host }: MetricsPort)
   await listening.catch((cause: unknown) => {
     throw new Problem(
       'port-taken',
-      `cannot listen on ${host ?? 'any address'}, metrics port ${port}: another program listens there, or it is not allowed`,
+      `cannot listen on ${host ?? 'any address'}, metrics port ${port}: ${errnoText(cause)}`,
       { cause },
     );
   });
