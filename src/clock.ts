@@ -16,7 +16,7 @@ export interface Clock {
   random(): number;
 }
 
-export const LONGEST_SLEEP_MS = 60_000;
+const LONGEST_SLEEP_MS = 60_000;
 
 export const systemClock: Clock = {
   now: () => Date.now(),

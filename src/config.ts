@@ -52,7 +52,7 @@ const Worker = z.strictObject({
 });
 
 /** The schema over the families that there are; tests add one of their own. */
-export function configSchema<Family extends FamilyFacts>(known: Readonly<Record<string, Family>>) {
+function configSchema<Family extends FamilyFacts>(known: Readonly<Record<string, Family>>) {
   return z.strictObject({
     apiVersion: z.literal('keyless-pull.dev/v1').meta({ description: 'version of this format' }),
     kind: z.literal('Config').meta({ description: 'tells this file from its neighbours' }),

@@ -14,7 +14,7 @@ import { installPackages, whyNoPackages } from './debian-package.ts';
 import { whyNoNode } from './node-needs.ts';
 
 /** What only a real node needs, and nobody's cluster waits for. */
-export const NODE_PART_NAMES = [
+const NODE_PART_NAMES = [
   'kubelet',
   'containerd',
   'containerd-shim-runc-v2',
@@ -25,7 +25,7 @@ export const NODE_PART_NAMES = [
 ] as const;
 
 /** Every part there is, in the order in which they are built. */
-export const PART_NAMES = [
+const PART_NAMES = [
   'etcd',
   'kube-apiserver',
   'kube-controller-manager',

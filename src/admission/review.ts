@@ -5,7 +5,7 @@ import { fieldsOf } from '../core/pod-view.ts';
 import { nestsDeeperThan } from './json-depth.ts';
 import type { Deny, Verdict } from './verdict.ts';
 
-export const REVIEW_API_VERSION = 'admission.k8s.io/v1';
+const REVIEW_API_VERSION = 'admission.k8s.io/v1';
 
 /**
  * The API server takes objects of up to 3 MiB; an UPDATE carries the new and the old one, and user, groups and options
@@ -14,7 +14,7 @@ export const REVIEW_API_VERSION = 'admission.k8s.io/v1';
 export const LARGEST_REVIEW_BYTES = 7 * 1024 * 1024;
 
 /** A pod with managed fields nests about 15 levels; deeper text costs the parser's stack and says nothing to us. */
-export const DEEPEST_REVIEW = 200;
+const DEEPEST_REVIEW = 200;
 
 /** What the API server asks. Texts are empty where the review has none. */
 export interface AdmissionRequest {

@@ -21,7 +21,7 @@ export interface VerifyTokenOptions {
 }
 
 /** docker_auth's ExtAuthStatus. `noSuchUser` lets it ask its next backend. */
-export const verdicts = { allow: 0, deny: 1, noSuchUser: 2, error: 3 } as const;
+const verdicts = { allow: 0, deny: 1, noSuchUser: 2, error: 3 } as const;
 export type Verdict = (typeof verdicts)[keyof typeof verdicts];
 
 const RIGHT_FORM = `write user and token to stdin: printf '%s %s' shop/web "$TOKEN" | keyless-pull verify-token …`;

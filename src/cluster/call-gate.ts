@@ -2,7 +2,7 @@
 import { Problem } from '../problem.ts';
 
 /** Releasing a pod comes before issuing for the next, and both before telling people about it. */
-export const callPriorities = ['urgent', 'ordinary', 'idle'] as const;
+const callPriorities = ['urgent', 'ordinary', 'idle'] as const;
 export type CallPriority = (typeof callPriorities)[number];
 
 export interface CallGate {

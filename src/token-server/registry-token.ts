@@ -7,7 +7,7 @@ import type { RegistryScope } from './registry-scope.ts';
 import type { SigningKeys } from './signing-keys.ts';
 
 /** The least that clients reckon with when they read `expires_in` (distribution, token authentication specification). */
-export const SHORTEST_TOKEN_SECONDS = 60;
+const SHORTEST_TOKEN_SECONDS = 60;
 
 export interface RegistryToken {
   readonly token: SecretText;

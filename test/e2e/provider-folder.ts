@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const PROVIDERS = ['keyless-pull-team', 'keyless-pull-other'];
+const PROVIDERS = ['keyless-pull-team', 'keyless-pull-other'];
 
 const PROJECT = join(import.meta.dirname, '..', '..');
 

@@ -5,7 +5,7 @@ import { createStrictServer, type Answer, type Received, type StrictServer } fro
 import { TokenRefused, judgeToken, type Trust } from './token-judge.ts';
 
 export const CHAINGUARD_USERNAME = '_token';
-export const CHAINGUARD_AUDIENCE = 'cgr.dev';
+const CHAINGUARD_AUDIENCE = 'cgr.dev';
 const USUAL_LIFE_MS = 3600_000;
 
 export interface ChainguardOptions {

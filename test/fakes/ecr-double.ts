@@ -61,7 +61,7 @@ const SERVICES: Record<string, string> = {
   'SpencerFrontendService.GetAuthorizationToken': 'ecr-public',
 };
 
-export function createEcrSide({ clock, credentials, region = 'eu-west-1' }: EcrOptions): EcrSide {
+function createEcrSide({ clock, credentials, region = 'eu-west-1' }: EcrOptions): EcrSide {
   function judge({
     method,
     path,

@@ -32,7 +32,7 @@ export interface HastyClock extends HandClock {
   readonly pauses: number[];
 }
 
-export function createHastyClock(start?: number): HastyClock {
+function createHastyClock(start?: number): HastyClock {
   const clock = createHandClock(start);
   const pauses: number[] = [];
   const sleep: Clock['sleep'] = async (ms, signal) => {

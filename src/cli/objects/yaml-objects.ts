@@ -15,7 +15,7 @@ export interface YamlText {
 }
 
 /** The texts between `---`: at the beginning of a line it always begins a document. @throws Problem file-unreadable */
-export async function* yamlTexts(chunks: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<YamlText> {
+async function* yamlTexts(chunks: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<YamlText> {
   const decoder = new TextDecoder('utf-8');
   let text = '';
   let line = 1;
