@@ -1,5 +1,5 @@
 // The real kubelet as the judge of provider configs: it starts with what we generate, and refuses what we refuse.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
@@ -50,6 +50,27 @@ const { defaultCacheDuration: _, ...lifeless } = one;
 const { requireServiceAccount: __, ...undecided } = token;
 const { cacheType: ___, ...cacheless } = token;
 const withToken = (change: object) => [{ ...one, tokenAttributes: { ...token, ...change } }];
+
+test('the kubelet starts with what we carried over from an alpha config', async () => {
+  const alpha = join(node.folder, 'alpha.yaml');
+  const older = { ...one, apiVersion: 'credentialprovider.kubelet.k8s.io/v1alpha1' };
+  writeFileSync(
+    alpha,
+    stringify({
+      apiVersion: 'kubelet.config.k8s.io/v1alpha1',
+      kind: 'CredentialProviderConfig',
+      providers: [older],
+    }),
+  );
+  const config = providers.generate('yaml', alpha);
+
+  const { exitCode, said } = await node.tryKubelet({
+    credentialProviders: { config, programs: providers.programs },
+  });
+
+  expect(exitCode, said).toBeNull();
+  expect(readFileSync(config, 'utf8')).toContain('registry.example');
+});
 
 /** What is wrong, the providers, and the words of the kubelet and of ours. */
 const BAD: readonly (readonly [string, readonly object[], string, string])[] = [
