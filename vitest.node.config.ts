@@ -8,7 +8,7 @@ export default defineConfig({
     reporters: [createReporter()],
     include: ['test/e2e/**/*.test.ts'],
     fileParallelism: false,
-    testTimeout: 5 * 60_000,
+    testTimeout: 10 * 60_000,
     hookTimeout: 5 * 60_000,
   },
 });

@@ -60,8 +60,6 @@ export interface ClusterNode extends AsyncDisposable {
 }
 
 const READY_DEADLINE_MS = 120_000;
-/** A kubelet that takes a config is healthy sooner. */
-const REFUSAL_DEADLINE_MS = 30_000;
 
 /** Starts a node; resolves when pods can be bound to it. Throws with PARTS_MISSING where there can be none. */
 export async function startNode(
@@ -116,7 +114,7 @@ export async function startNode(
   async function endKubelet(): Promise<void> {
     await kubelet?.stop();
     // It needs some seconds more to let go of its port and its lock.
-    const hasEnded = async () => !(await answers(`http://127.0.0.1:${healthzPort}/healthz`));
+    const hasEnded = () => isClosed(`http://127.0.0.1:${healthzPort}/healthz`);
     await waitUntil('the kubelet has ended', hasEnded, { deadlineMs: READY_DEADLINE_MS, everyMs: 200 });
   }
 
@@ -159,10 +157,10 @@ export async function startNode(
       const kubeletLog = join(run.folder, 'kubelet.log');
       const before = readFileSync(kubeletLog, 'utf8').length;
       const tried = await startKubelet(chosen);
+      kubelet = tried;
       const isDecided = async () =>
         !tried.isRunning() || (await answers(`http://127.0.0.1:${healthzPort}/healthz`));
-      await waitUntil('the kubelet has ended, or is healthy', isDecided, { deadlineMs: REFUSAL_DEADLINE_MS });
-      kubelet = tried;
+      await waitUntil('the kubelet has ended, or is healthy', isDecided, { deadlineMs: READY_DEADLINE_MS });
       return { exitCode: tried.exitCode(), said: readFileSync(kubeletLog, 'utf8').slice(before) };
     },
     stop,
@@ -286,6 +284,17 @@ async function answers(url: string): Promise<boolean> {
     return statusCode === 200;
   } catch {
     return false;
+  }
+}
+
+/** Nobody listens there. Who is slow to answer has not ended. */
+async function isClosed(url: string): Promise<boolean> {
+  try {
+    const { body } = await request(url, { headersTimeout: 2_000 });
+    await body.dump();
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
   }
 }
 

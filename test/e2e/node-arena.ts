@@ -235,7 +235,7 @@ export function inNamespace({ controlPlane }: Pick<NodeArena, 'controlPlane'>, n
     createPod: (name: string, spec: Record<string, unknown>, annotations: Record<string, string> = {}) =>
       must<RunningPod>('POST', `${core}/pods`, { metadata: { name, annotations }, spec }),
     pod: (name: string) => must<RunningPod>('GET', `${core}/pods/${name}`),
-    async waitForPhase(phase: string, names: readonly string[], seconds = 60): Promise<void> {
+    async waitForPhase(phase: string, names: readonly string[], seconds = 120): Promise<void> {
       await waitUntil(
         `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} ${phase}`,
         async () => {

@@ -87,7 +87,7 @@ test('every kind of workload starts cold in a fresh namespace, from two private 
       if (phases.toSorted().join() !== wanted.join()) throw new Error(JSON.stringify(phases));
       return true;
     },
-    { deadlineMs: 60_000, everyMs: 200 },
+    { deadlineMs: 120_000, everyMs: 200 },
   );
 
   console.log(`Deployment, StatefulSet, Job and a bare pod, cold: ${seconds(startedAt).toFixed(1)} s`);
@@ -132,13 +132,15 @@ test('a DaemonSet is not held: its first pull may fail, and the next one has the
     },
   });
   await waitUntil('its pod runs', async () => (await team.pods())[0]?.status.phase === 'Running', {
-    deadlineMs: 60_000,
+    deadlineMs: 120_000,
     everyMs: 200,
   });
 
-  const failed = (await team.events()).filter(({ note }) => note === 'Error: ErrImagePull').length;
-  console.log(`DaemonSet, cold: ${seconds(startedAt).toFixed(1)} s, pulls that failed before: ${failed}`);
-  expect(seconds(startedAt)).toBeLessThan(60);
+  const took = seconds(startedAt).toFixed(1);
+  const events = await team.events();
+  const failed = events.filter(({ note }) => note === 'Error: ErrImagePull').length;
+  console.log(`DaemonSet, cold: ${took} s, pulls that failed before: ${failed}`);
+  expect(events.filter(({ reason }) => reason.startsWith('PodReleased'))).toEqual([]);
 });
 
 describe('while a pod runs', () => {
@@ -202,10 +204,14 @@ describe('while a pod runs', () => {
     await team.waitForPhase('Running', ['second']);
 
     expect(e2e.team.requests('running')).toBe(asked);
-    const pulled = (await team.events()).filter(
-      ({ reason, regarding }) => reason === 'Pulled' && regarding.name === 'second',
-    );
-    expect(pulled.map(({ note }) => note)).toEqual([
+    const told = async () =>
+      (await team.events())
+        .filter(({ reason, regarding }) => reason === 'Pulled' && regarding.name === 'second')
+        .map(({ note }) => note);
+    await waitUntil('the kubelet tells of it', async () => (await told()).length > 0, {
+      deadlineMs: 60_000,
+    });
+    expect(await told()).toEqual([
       `Container image "${image}" already present on machine and can be accessed by the pod`,
     ]);
   });
@@ -238,8 +244,12 @@ describe('a pod that asks for its docker config', () => {
     const program = { path: 'crane', content: readFileSync(crane), mode: 0o755 };
     const authority = { path: 'etc/ssl/certs/ca-certificates.crt', content: e2e.certificateAuthority };
     const image = await e2e.team.push('tools', await makeApp('tools', [program, authority]));
-    const manifestOf = () =>
-      e2e.node.exec({ namespace: 'tools', pod: 'mirror', container: 'crane' }, ['/crane', 'manifest', image]);
+    const inPod = (...command: string[]) =>
+      e2e.node.exec({ namespace: 'tools', pod: 'mirror', container: 'crane' }, command);
+    const pull = async () => {
+      await inPod('/crane', 'pull', image, '/pulled.tar');
+      return inPod('/crane', 'validate', '--tarball', '/pulled.tar');
+    };
     // The rule is known once a dry run has the mount.
     const spec = onThisNode('mirror', { containers: [{ name: 'crane', image }] });
     const annotations = { 'keyless-pull.dev/docker-config': 'team:crane' };
@@ -256,7 +266,7 @@ describe('a pod that asks for its docker config', () => {
     await team.waitForPhase('Running', ['mirror']);
     const before = await team.credential('mirror');
 
-    expect(JSON.parse(await manifestOf())).toMatchObject({ schemaVersion: 2 });
+    expect(await pull()).toContain('PASS');
 
     // A life that no config before had: the worker may not have seen the last one.
     e2e.configure({ team: { inPod: ['docker-config'], token: { expirationSeconds: 900 } } });
@@ -266,17 +276,12 @@ describe('a pod that asks for its docker config', () => {
       { deadlineMs: 60_000, everyMs: 500 },
     );
     const renewed = (await team.credential('mirror')).login?.password ?? '';
-    const mounted = () =>
-      e2e.node.exec({ namespace: 'tools', pod: 'mirror', container: 'crane' }, [
-        '/waiter',
-        'show',
-        `${DOCKER_CONFIG_PATH}/config.json`,
-      ]);
+    const mounted = () => inPod('/waiter', 'show', `${DOCKER_CONFIG_PATH}/config.json`);
     await waitUntil('the pod has the new one', async () => (await mounted()).includes(renewed), {
       deadlineMs: 120_000,
       everyMs: 1000,
     });
-    expect(JSON.parse(await manifestOf())).toMatchObject({ schemaVersion: 2 });
+    expect(await pull()).toContain('PASS');
   });
 });
 
