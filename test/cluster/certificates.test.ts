@@ -4,17 +4,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { applyManifests, readManifests } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
-import { HOST, openServiceArena, TLS_SECRET } from './service-arena.ts';
+import { addTeam, createPod, readTlsSecret, timed } from './certificate-stage.ts';
+import { openServiceArena } from './service-arena.ts';
 import type { ServiceArena, ServiceProgram } from './service-arena.ts';
 
 const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1';
 const KINDS = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'];
 
-interface Stored {
-  readonly metadata: object;
-  readonly type?: string;
-  readonly data?: Record<string, string>;
-}
 interface Configuration {
   readonly webhooks: { name: string; clientConfig: { caBundle?: string } }[];
 }
@@ -25,10 +21,7 @@ let readyAfterMs = 0;
 
 beforeAll(async () => {
   arena = await openServiceArena();
-  await arena.must('POST', '/api/v1/namespaces', {
-    metadata: { name: 'team', labels: { 'keyless-pull.dev/inject': 'enabled' } },
-  });
-  await arena.must('POST', '/api/v1/namespaces/team/serviceaccounts', { metadata: { name: 'app' } });
+  await addTeam(arena);
   const startedAt = performance.now();
   program = await arena.start('first');
   readyAfterMs = performance.now() - startedAt;
@@ -36,27 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => arena?.[Symbol.asyncDispose]());
 
-const pod = (name: string) => ({
-  metadata: { name },
-  spec: { serviceAccountName: 'app', containers: [{ name: 'app', image: `${HOST}/shop/web:1` }] },
-});
-const createPod = (name: string) =>
-  arena.controlPlane.admin<{ spec?: { imagePullSecrets?: object[] } }>(
-    'POST',
-    '/api/v1/namespaces/team/pods',
-    pod(name),
-  );
-const readSecret = () => arena.must('GET', TLS_SECRET) as Promise<Stored>;
-
-/** Milliseconds until the check holds. */
-async function timed(what: string, check: () => Promise<boolean>): Promise<number> {
-  const startedAt = performance.now();
-  await waitUntil(what, check, { deadlineMs: 30_000, everyMs: 50 });
-  return performance.now() - startedAt;
-}
-
 test('the manifests as they are, with an empty Secret, lead to a pod that went through the webhook', async () => {
-  await waitUntil('a pod goes through', async () => (await createPod('first')).status === 201, {
+  await waitUntil('a pod goes through', async () => (await createPod(arena, 'first')).status === 201, {
     deadlineMs: 10_000,
   });
 
@@ -64,21 +38,21 @@ test('the manifests as they are, with an empty Secret, lead to a pod that went t
     spec: { imagePullSecrets?: object[] };
   };
   expect(stored.spec.imagePullSecrets).toHaveLength(1);
-  expect(Object.keys((await readSecret()).data ?? {})).toEqual(['ca.crt', 'tls.crt', 'tls.key']);
+  expect(Object.keys((await readTlsSecret(arena)).data ?? {})).toEqual(['ca.crt', 'tls.crt', 'tls.key']);
   expect(program.output()).not.toContain('PRIVATE KEY');
   console.log(`ready ${(readyAfterMs / 1000).toFixed(1)} s after the start of the process`);
   expect(readyAfterMs).toBeLessThan(20_000);
 });
 
 test('applied again, the Secret keeps what is in it', async () => {
-  const before = await readSecret();
+  const before = await readTlsSecret(arena);
 
   await applyManifests(arena.controlPlane, [
     ...readManifests('secret.yaml'),
     ...readManifests('webhooks.yaml'),
   ]);
 
-  expect((await readSecret()).data).toEqual(before.data);
+  expect((await readTlsSecret(arena)).data).toEqual(before.data);
   expect(new Set(await arena.caBundles()).size).toBe(1);
 });
 

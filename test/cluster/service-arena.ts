@@ -2,7 +2,6 @@
 // that stand behind that Service: certificates and caBundle are the program's own business.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
@@ -17,6 +16,7 @@ import {
   WORKER_ACCOUNT,
 } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { ownAddress } from './pod-process.ts';
 
 export const HOST = 'registry.team.example:5000';
 const AUDIENCE = 'https://registry.team.example';
@@ -183,13 +183,4 @@ export async function openServiceArena({
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function ownAddress(): string {
-  const found = Object.values(networkInterfaces())
-    .flat()
-    .find((one) => one && one.family === 'IPv4' && !one.internal);
-  if (!found)
-    throw new Error('this machine has no IPv4 address but loopback, and an EndpointSlice takes none');
-  return found.address;
 }

@@ -6,40 +6,20 @@ import { applyManifests, OWN_NAMESPACE, readManifests } from '../../tools/instal
 import { waitUntil } from '../../tools/processes.ts';
 import { podOf, reviewOf } from '../fakes/admission-routes.ts';
 import { createApiServerClient } from './api-server-client.ts';
+import { addTeam, createPod, readTlsSecret, timed } from '../cluster/certificate-stage.ts';
 import { HOST, openServiceArena, SERVICE_NAME, TLS_SECRET } from '../cluster/service-arena.ts';
 import type { ServiceArena, ServiceProgram } from '../cluster/service-arena.ts';
-
-interface Stored {
-  readonly metadata: object;
-  readonly type?: string;
-  readonly data?: Record<string, string>;
-}
 
 let arena: ServiceArena;
 let program: ServiceProgram;
 
 beforeAll(async () => {
   arena = await openServiceArena();
-  await arena.must('POST', '/api/v1/namespaces', {
-    metadata: { name: 'team', labels: { 'keyless-pull.dev/inject': 'enabled' } },
-  });
-  await arena.must('POST', '/api/v1/namespaces/team/serviceaccounts', { metadata: { name: 'app' } });
+  await addTeam(arena);
   program = await arena.start('first');
   await arena.route([program]);
 });
 afterAll(() => arena?.[Symbol.asyncDispose]());
-
-const pod = (name: string) => ({
-  metadata: { name },
-  spec: { serviceAccountName: 'app', containers: [{ name: 'app', image: `${HOST}/shop/web:1` }] },
-});
-const createPod = (name: string) =>
-  arena.controlPlane.admin<{ spec?: { imagePullSecrets?: object[] } }>(
-    'POST',
-    '/api/v1/namespaces/team/pods',
-    pod(name),
-  );
-const readSecret = () => arena.must('GET', TLS_SECRET) as Promise<Stored>;
 
 /** Of the certificate that is served now, as a client sees it that trusts this bundle and no other. */
 async function served(bundle: string): Promise<string> {
@@ -50,22 +30,15 @@ async function served(bundle: string): Promise<string> {
   return fingerprint;
 }
 
-/** Milliseconds until the check holds. */
-async function timed(what: string, check: () => Promise<boolean>): Promise<number> {
-  const startedAt = performance.now();
-  await waitUntil(what, check, { deadlineMs: 30_000, everyMs: 50 });
-  return performance.now() - startedAt;
-}
-
 test('a Secret that somebody empties is filled anew; the new certificate is served within 10 s, and no pod is refused', async () => {
   const [bundle = ''] = await arena.caBundles();
   const before = await served(bundle);
-  const { data: _, ...rest } = await readSecret();
+  const { data: _, ...rest } = await readTlsSecret(arena);
   const refused: string[] = [];
   let isOver = false;
   const creating = (async () => {
     for (let at = 0; !isOver; at++) {
-      const answer = await createPod(`during-${at}`);
+      const answer = await createPod(arena, `during-${at}`);
       if (answer.status !== 201) refused.push(JSON.stringify(answer.body));
     }
   })();
@@ -87,37 +60,40 @@ test('a Secret that is deleted is named, the old certificate goes on being serve
   await arena.must('DELETE', TLS_SECRET);
   const sentence = `the Secret ${OWN_NAMESPACE}/keyless-pull-tls does not exist`;
   await timed('both say so', async () => program.output().split(sentence).length >= 3);
-  const during = await createPod('while-it-is-gone');
+  const during = await createPod(arena, 'while-it-is-gone');
   const metrics = await program.metrics();
 
   await applyManifests(arena.controlPlane, readManifests('secret.yaml'));
-  await timed('the pair is back', async () => (await readSecret()).data?.['tls.crt'] !== undefined);
+  await timed('the pair is back', async () => (await readTlsSecret(arena)).data?.['tls.crt'] !== undefined);
   await timed('the metric says so', async () =>
     (await program.metrics()).includes('keyless_pull_certificate_reload_ok 1'),
   );
 
   expect(during.status).toBe(201);
   expect(metrics).toContain('keyless_pull_certificate_reload_ok 0');
-  expect((await createPod('afterwards')).status).toBe(201);
+  expect((await createPod(arena, 'afterwards')).status).toBe(201);
 });
 
 test('a leader that is killed in the middle of a renewal leaves it to the next one', async () => {
   const next = await arena.start('second', { role: 'worker' });
-  const { data: _, ...rest } = await readSecret();
+  const { data: _, ...rest } = await readTlsSecret(arena);
   await arena.must('PUT', TLS_SECRET, rest);
-  await timed('the renewal has begun', async () => (await readSecret()).data?.['ca.crt'] !== undefined);
+  await timed(
+    'the renewal has begun',
+    async () => (await readTlsSecret(arena)).data?.['ca.crt'] !== undefined,
+  );
 
   program.kill('SIGKILL');
   await program.ended();
   await timed(
     'the next one has finished it',
-    async () => (await readSecret()).data?.['tls.crt'] !== undefined,
+    async () => (await readTlsSecret(arena)).data?.['tls.crt'] !== undefined,
   );
   program = await arena.start('third', { role: 'webhook' });
   await arena.route([program]);
 
   expect(next.output()).toContain('certificate renewed');
-  await waitUntil('pods go through', async () => (await createPod('after-death')).status === 201, {
+  await waitUntil('pods go through', async () => (await createPod(arena, 'after-death')).status === 201, {
     deadlineMs: 10_000,
   });
 });
@@ -143,7 +119,7 @@ test('a rotation under load: none of 100,000 reviews fails, over old connections
   const rotating = (async () => {
     while (sent < total * 0.9) {
       const last = await served(bundle);
-      const { data, ...rest } = await readSecret();
+      const { data, ...rest } = await readTlsSecret(arena);
       const { 'tls.crt': _, 'tls.key': __, ...others } = data ?? {};
       await arena.must('PUT', TLS_SECRET, { ...rest, data: others });
       const ms = await timed('another certificate is served', async () => {
