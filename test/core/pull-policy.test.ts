@@ -132,7 +132,8 @@ describe('a pull secret of a pod', () => {
 
     expect(findingsOf(asked).length).toBe(100_000);
 
-    expect(performance.now() - started).toBeLessThan(2000);
+    // A third of a second on a quiet machine; a search through all of them for each takes 17.
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   test('is found once, in the order of the pod, whatever the lists are', () => {
