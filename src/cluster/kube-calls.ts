@@ -15,6 +15,7 @@ import { findSigningKeys, keyIdOf } from './kube-signing-keys.ts';
 import { createPodCalls } from './kube-pods.ts';
 import { tryFences } from './kube-fences.ts';
 import { findOne, pathTo, type KubeCall, type KubeConnection } from './kube-connection.ts';
+import { isAnotherObject } from './kube-problem.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { CallOptions, Cluster } from './cluster.ts';
@@ -148,8 +149,7 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
       try {
         return uidOf(await connection.call({ ...options, ...query, method: 'PUT', path, body: manifest }));
       } catch (error) {
-        // 422 is the fence (not ours, or another owner's) or an immutable field: either way the Secret is another's.
-        if (isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422')) {
+        if (isAnotherObject(error)) {
           throw new Problem('secret-not-ours', `Secret ${of}/${name} exists and is not ours`, {
             cause: error,
             details: error.details,

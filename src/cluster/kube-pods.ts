@@ -3,6 +3,7 @@ import { isProblem, Problem } from '../problem.ts';
 import { fieldsOf, textOf, viewPod, type PodView } from '../core/pod-view.ts';
 import { GATE } from '../core/vocabulary.ts';
 import { pathTo } from './kube-connection.ts';
+import { isAnotherObject } from './kube-problem.ts';
 import type { Cluster } from './cluster.ts';
 import type { KubeCallTools } from './kube-calls.ts';
 
@@ -44,8 +45,7 @@ export function createPodCalls({
         return 'removed';
       } catch (error) {
         // 422 is another uid, or our fence on pods: a patch that finds no gate of ours changes nothing that it allows.
-        const isAnother = isProblem(error, 'cluster-refused') && error.details.upstream?.startsWith('422');
-        if (isAnother || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
+        if (isAnotherObject(error) || isProblem(error, 'cluster-missing', 'cluster-conflict')) return 'gone';
         throw error;
       }
     },

@@ -1,5 +1,5 @@
 // Foreign errors of the API server, translated once: the middle never sees another's error class.
-import { Problem } from '../problem.ts';
+import { isProblem, Problem } from '../problem.ts';
 import { fieldsOf } from '../core/pod-view.ts';
 
 /** A call that got no answer. */
@@ -97,6 +97,15 @@ export function statusProblem(
     );
   }
   return make('cluster-unreachable', `${what}: the API server failed with ${upstream}`);
+}
+
+/**
+ * 422, by a field that never changes or by a fence of ours: the object is another one than we took it for. What the policy of
+ * somebody else denies says nothing of that.
+ */
+export function isAnotherObject(error: unknown): error is Problem {
+  if (!isProblem(error, 'cluster-refused')) return false;
+  return /^422(?!.*policy (?!keyless-pull-))/.test(error.details.upstream ?? '');
 }
 
 function rightIn(text: string): string | undefined {

@@ -42,7 +42,7 @@ export interface PodGateTools {
 const PATCH_MS = 10_000;
 /** A gate that could not be removed is tried again after it, however often the worker looks. */
 const RETRY_MS = 1_000;
-/** And where we lack the right: somebody has to give it first. */
+/** And where we lack the right, or a policy of others stands in the way: somebody has to mend it first. */
 const NO_RIGHT_MS = 10_000;
 /** A worker that works looks once a second; after a longer pause it has not worked in between. */
 const LONGEST_PAUSE_MS = 5_000;
@@ -75,15 +75,14 @@ export function createPodGate(tools: PodGateTools): PodGate {
       onReleased?.(seconds, late);
       teller.released(pod, seconds, late);
     } catch (error) {
-      const hasNoRight = isProblem(error) && error.details.missingRight !== undefined;
+      // Not a token of ours that has just run out (401).
+      const mayNot = isProblem(error, 'cluster-refused') && !error.details.upstream?.startsWith('401');
       // Gated by hand, or before the right was taken from us: the webhook holds no pod that we may not let go.
-      if (hasNoRight) {
-        onNoRight?.(pod.namespace);
-        teller.held(pod, withCure(error));
-      }
+      if (mayNot && error.details.missingRight !== undefined) onNoRight?.(pod.namespace);
+      if (mayNot) teller.held(pod, withCure(error));
       const level = isProblem(error) ? 'debug' : 'error';
       log[level]({ namespace: pod.namespace, pod: pod.name, error }, 'gate not removed');
-      await clock.sleep(hasNoRight ? NO_RIGHT_MS : RETRY_MS);
+      await clock.sleep(mayNot ? NO_RIGHT_MS : RETRY_MS);
     } finally {
       releasing.delete(pod.uid);
       waiting.touch(keyOf(pod));

@@ -3,7 +3,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { createKubeCalls } from '../../src/cluster/kube-calls.ts';
 import { createKubeView, type KubeView } from '../../src/cluster/kube-view.ts';
+import { viewPod } from '../../src/core/pod-view.ts';
 import { recordManifest, viewRecord } from '../../src/core/pull-credential-record.ts';
+import { secretManifest } from '../../src/core/pull-secret.ts';
 import { createLog } from '../../src/log.ts';
 import { problemOf } from '../cluster-contract.ts';
 import { needOf } from '../fakes/builders.ts';
@@ -42,4 +44,33 @@ test('a status that meets a conflict brings the record as it is now, though no w
 
   expect(view.record('team-a', need.secretName)?.resourceVersion).toBe('20');
   expect(stub.requests.map(({ method }) => method)).toEqual(['PUT', 'GET']);
+});
+
+const denials = {
+  ours: "pods \"app\" is invalid: : ValidatingAdmissionPolicy 'keyless-pull-worker-pods' with binding 'b' denied request: no",
+  others:
+    "pods \"app\" is invalid: : ValidatingAdmissionPolicy 'pods-of-others' with binding 'b' denied request: no",
+  uid: 'Operation cannot be fulfilled: the UID in the precondition does not match',
+} as const;
+
+test('a gate that our fence, or another uid, keeps us from is gone; one that the policy of others does is not', async () => {
+  const pod = viewPod({ metadata: { namespace: 'team-a', name: 'app', uid: 'uid-3' } });
+  const remove = (message: string) => {
+    stub.handle = (request) => request.refuse(422, 'Invalid', { message });
+    return calls.removeGate(pod, { signal: stub.clock.deadline(60_000) });
+  };
+
+  expect(await remove(denials.ours)).toBe('gone');
+  expect(await remove(denials.uid)).toBe('gone');
+  expect((await problemOf(remove(denials.others), 'cluster-refused')).message).toContain('pods-of-others');
+});
+
+test('a Secret that the policy of others keeps us from writing is not called one that is not ours', async () => {
+  const update = (message: string) => {
+    stub.handle = (request) => request.refuse(422, 'Invalid', { message });
+    return calls.updateSecret(secretManifest(need, 'uid-2'), { signal: stub.clock.deadline(60_000) });
+  };
+
+  await problemOf(update(denials.ours), 'secret-not-ours');
+  await problemOf(update(denials.others), 'cluster-refused');
 });

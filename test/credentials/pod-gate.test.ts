@@ -1,6 +1,7 @@
 // Which gated pods may go, which must go without, and what pods wait for; what is known of needs is scripted.
 import { describe, expect, test } from 'vitest';
 import { ruleFrom, TEST_HOST, type PodWish } from '../fakes/builders.ts';
+import { refusal } from '../fakes/fake-cluster-store.ts';
 import { GATE, INJECT_LABEL } from '../../src/core/vocabulary.ts';
 import { recordManifest, viewRecord } from '../../src/core/pull-credential-record.ts';
 import type { PodView } from '../../src/core/pod-view.ts';
@@ -131,6 +132,27 @@ describe('a gate that RBAC does not let us open', () => {
     expect(new Set(noRight)).toEqual(new Set([NAMESPACE]));
     expect(gated()).toEqual([]);
     expect(events().map(({ reason }) => reason)).toEqual(['PodHeld', 'PodReleased']);
+  });
+});
+
+describe('a pod whose gate the policy of somebody else keeps shut', () => {
+  test('is told of once, and let go when that policy is', async () => {
+    const { addPod, lookFor, known, gated, events, noRight, fake } = openGate();
+    known.set(TEST_HOST, ready);
+    fake.beforeCall = ({ verb }) => {
+      if (verb === 'removeGate') throw refusal(422, 'Invalid', 'PATCH', 'pod', { policy: 'pods-of-others' });
+    };
+    await addPod('app');
+    await lookFor(60);
+    const held = [gated(), events().map(({ reason }) => reason), noRight];
+    const [told] = events();
+
+    fake.beforeCall = undefined;
+    await lookFor(15);
+
+    expect(held).toEqual([['app'], ['PodHeld'], []]);
+    expect(told?.note).toContain('policy pods-of-others denied it; keyless-pull release opens it');
+    expect(gated()).toEqual([]);
   });
 });
 
