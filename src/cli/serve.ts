@@ -128,9 +128,8 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
       if (webhook) log.info({ role, port: webhook.port, server, namespace: of }, 'started');
       await stopped(io.signal);
       log.info({}, 'stopping');
-      // The worker ends first: another one takes over while this one's webhook is still drained.
+      // At once, so that another one takes over; and not waited for here, so that an exchange that hangs delays no drain.
       stopWorking.abort();
-      await working;
     }
   } finally {
     stopWorking.abort();

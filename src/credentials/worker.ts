@@ -43,11 +43,16 @@ export interface Worker {
   readonly keeper: Keeper;
   isLeading(): boolean;
   mayOpenGates(namespace: string): boolean;
-  /** Campaigns and works until the signal aborts; the Lease is released when nothing is under way any more. */
+  /**
+   * Campaigns and works until the signal aborts; the Lease is released when nothing is under way any more, and soon in any case:
+   * then what comes back late writes nothing. Ends with the last of it.
+   */
   run(signal: AbortSignal): Promise<void>;
 }
 
 const SYNC_LOOK_MS = 100;
+/** An exchange is done by then, or hangs; the pods of all others wait meanwhile. */
+const LAST_WORK_MS = 5_000;
 
 export function createWorker(tools: WorkerTools): Worker {
   const { cluster, exchange, clock, log, identity, settings, onLeading, onReleased } = tools;
@@ -106,6 +111,12 @@ export function createWorker(tools: WorkerTools): Worker {
     async run(signal) {
       const release = new AbortController();
       const leading = campaign(release.signal);
+      const hurry = () =>
+        void clock.sleep(LAST_WORK_MS, release.signal).then(
+          () => release.abort(),
+          () => undefined,
+        );
+      signal.addEventListener('abort', hurry, { once: true });
       try {
         await Promise.all([refreshWorker.run(signal), caretaker.run(signal), reach.run(signal)]);
       } finally {

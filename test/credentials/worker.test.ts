@@ -330,6 +330,34 @@ describe('two workers', () => {
     expect(stage.asked).toHaveLength(1);
   });
 
+  test('hand over at a shutdown though an exchange hangs: its answer comes too late to be written', async () => {
+    const stage = openStage();
+    const one = stage.startWorker('one');
+    await stage.clock.advance(100);
+    stage.startWorker('two');
+    await stage.clock.advance(3_000);
+    stage.registry = async (call, input) => {
+      stage.registry = lasting(3_600);
+      await stage.clock.sleep(30_000);
+      return stage.registry(call, input);
+    };
+    stage.addPod('app');
+    await stage.clock.advance(500);
+    stage.fake.addAccount(NAMESPACE, 'other');
+
+    one.stop();
+    stage.addPod('other', { serviceAccount: 'other' });
+    const took = await untilReleased(stage);
+    const filled = stage.fake.secrets().map(({ metadata }) => metadata.resourceVersion);
+    const next = holder(stage);
+    await stage.clock.advance(30_000);
+    await one.running;
+
+    expect(next).toBe('two');
+    expect(took).toBeLessThanOrEqual(7_000);
+    expect(stage.fake.secrets().map(({ metadata }) => metadata.resourceVersion)).toEqual(filled);
+  });
+
   test('know what the other made: the webhook beside the idle one reads it from its watch', async () => {
     const stage = openStage();
     stage.startWorker('one');

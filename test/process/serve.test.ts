@@ -11,6 +11,9 @@ import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { freePort, freePorts } from '../../tools/free-ports.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { labelsOf } from '../alerts/live-series.ts';
+import { podObject } from '../cli/fake-user-cluster.ts';
+import { writeKubeconfig } from '../cli/kubeconfig-file.ts';
+import { startStubApiServer, type StubRequest } from '../cluster-edge/stub-api-server.ts';
 
 let folder: string;
 let certificate: readonly string[];
@@ -157,6 +160,50 @@ describe('keyless-pull serve, wrong from the start', () => {
     expect(await ended).toBe(0);
     expect(printed.err).toBe('');
   });
+});
+
+/** An API server that has one pod to release, and never answers to what that takes first. */
+function handleWithOnePod(request: StubRequest, onHang: () => void): void {
+  const { method, path, query } = request;
+  const version = { resourceVersion: '10' };
+  const list = (...items: object[]) => request.answer(200, { metadata: version, items });
+  const labels = { 'keyless-pull.dev/inject': 'enabled' };
+  if (query['watch']) request.watch();
+  else if (method === 'POST' && path.endsWith('/pullcredentials')) onHang();
+  else if (path.endsWith('/leases') && method === 'GET') list();
+  else if (path.includes('/leases')) request.answer(201, { ...(request.body as object), metadata: version });
+  else if (path.endsWith('/selfsubjectaccessreviews')) request.answer(201, { status: { allowed: true } });
+  else if (method !== 'GET') request.refuse(403, 'Forbidden');
+  else if (path.endsWith('/namespaces')) list({ metadata: { ...version, name: 'shop', labels } });
+  else if (path.endsWith('/serviceaccounts'))
+    list({ metadata: { ...version, namespace: 'shop', name: 'web', uid: 'uid-web' } });
+  else if (path.endsWith('/pods'))
+    list(podObject({ gated: true, image: 'registry.team.example:5000/web:1' }));
+  else list();
+}
+
+test('a worker whose last call hangs keeps the webhook beside it from no drain: readiness fails at once', async () => {
+  await using stub = await startStubApiServer();
+  const hanging = Promise.withResolvers<void>();
+  stub.handle = (request) => handleWithOnePod(request, hanging.resolve);
+  const [port, metricsPort] = await freePorts(2);
+  const { child, printed, ended } = start([
+    ...['--config', file('trial.yaml', `${CONFIG}fences: optional\n`), '--kubeconfig', writeKubeconfig(stub)],
+    ...['--host', '127.0.0.1', '--port', String(port), '--metrics-port', String(metricsPort)],
+    ...['--linger-seconds', '600', ...certificate],
+  ]);
+  const readyz = () => fetch(`http://127.0.0.1:${metricsPort}/readyz`);
+  await waitUntil('it is ready', async () => (await readyz()).ok, { deadlineMs: 20_000 });
+  await hanging.promise;
+
+  child.kill('SIGTERM');
+
+  await waitUntil('it says that it stops', async () => (await (await readyz()).text()).includes('stopping'), {
+    deadlineMs: 5_000,
+  });
+  expect(printed.out).toContain('"stopping"');
+  child.kill('SIGKILL');
+  await ended;
 });
 
 describe('keyless-pull on the command line', () => {
