@@ -3,6 +3,7 @@ import { fieldsOf, textOf } from '../../core/pod-view.ts';
 import { LEASE_NAME, MANAGED_LABEL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { isProblem } from '../../problem.ts';
+import { metricsPortOf } from '../system/step.ts';
 import { RECORDS } from '../uninstall/objects.ts';
 import { redactObject, redactText } from './redact.ts';
 import type { UserCluster } from '../../cluster/user-cluster.ts';
@@ -167,7 +168,7 @@ function podSources(cluster: UserCluster, ownNamespace: string, pod: unknown): S
     {
       file: `metrics/${short}.txt`,
       what: `metrics of ${name}`,
-      take: () => lines(`${within}${pathTo`/${name}`}:9090/proxy/metrics`),
+      take: () => lines(`${within}${pathTo`/${name}`}:${metricsPortOf(pod)}/proxy/metrics`),
     },
   ];
 }

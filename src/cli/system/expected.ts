@@ -1,5 +1,10 @@
 // What an installation of this version has: rights, fences, webhooks. Tests compare it with webhook-config/.
 
+import type { RoleAccount } from './step.ts';
+
+/** What we serve with, unless the installation names another. */
+export const TLS_SECRET = 'keyless-pull-tls';
+
 export interface ExpectedRight {
   readonly group: string;
   readonly resource: string;
@@ -8,6 +13,8 @@ export interface ExpectedRight {
   readonly name?: string;
   /** `own`: in our namespace alone. `optedIn`: may be given one namespace at a time. */
   readonly scope: 'cluster' | 'own' | 'optedIn';
+  /** Granted or not: the installation does not use it. */
+  readonly isSpare?: boolean;
 }
 
 const LOOKS: readonly ExpectedRight[] = ['namespaces', 'serviceaccounts'].map((resource) => ({
@@ -18,7 +25,7 @@ const LOOKS: readonly ExpectedRight[] = ['namespaces', 'serviceaccounts'].map((r
 }));
 const RECORDS = { group: 'keyless-pull.dev', resource: 'pullcredentials' };
 const LEASES = { group: 'coordination.k8s.io', resource: 'leases', scope: 'own' } as const;
-const CERTIFICATE = { group: '', resource: 'secrets', name: 'keyless-pull-tls', scope: 'own' } as const;
+const CERTIFICATE = { group: '', resource: 'secrets', name: TLS_SECRET, scope: 'own' } as const;
 
 export const expectedRights: Readonly<Record<'webhook' | 'worker', readonly ExpectedRight[]>> = {
   webhook: [
@@ -50,6 +57,26 @@ export const expectedRights: Readonly<Record<'webhook' | 'worker', readonly Expe
     ),
   ],
 };
+
+/** Of this installation; without a certificate of our own making the worker needs none of the rights for it. */
+export function expectedRightsOf({
+  role,
+  tlsSecret,
+  isCertificateOwn,
+}: RoleAccount): readonly ExpectedRight[] {
+  const forWorker = expectedRights.worker.map((right) => ({
+    ...right,
+    isSpare: !isCertificateOwn && isForCertificate(right),
+  }));
+  const forAll = [...expectedRights.webhook, ...forWorker];
+  const rights = role === 'all' ? forAll : role === 'worker' ? forWorker : expectedRights.webhook;
+  return rights.map((right) => (right.name === TLS_SECRET ? { ...right, name: tlsSecret } : right));
+}
+
+/** Its Secret, and the caBundle of our webhooks. */
+function isForCertificate({ group, name }: ExpectedRight): boolean {
+  return name === TLS_SECRET || group === 'admissionregistration.k8s.io';
+}
 
 /** Granted for `heal: evict`, and needed by nothing else. */
 export const EVICTION: ExpectedRight = {

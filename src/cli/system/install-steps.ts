@@ -4,7 +4,16 @@ import { fieldsOf, textOf } from '../../core/pod-view.ts';
 import { isProblem } from '../../problem.ts';
 import { failed, ok, skipped, warning } from '../doctor/step.ts';
 import { OLDEST_API_VERSION } from './expected.ts';
-import { deploymentsOf, listIn, nameOf, someOf, type SystemCheck, type SystemLook } from './step.ts';
+import { pathTo } from '../../cluster/kube-connection.ts';
+import {
+  deploymentsOf,
+  listIn,
+  metricsPortOf,
+  nameOf,
+  someOf,
+  type SystemCheck,
+  type SystemLook,
+} from './step.ts';
 import type { Finding } from '../doctor/step.ts';
 
 export const installSteps: readonly SystemCheck[] = [
@@ -132,24 +141,25 @@ async function podsOf({ list, ownNamespace }: SystemLook): Promise<readonly unkn
 async function checkReadyz(look: SystemLook): Promise<Finding> {
   const pods = (await podsOf(look)) ?? [];
   if (pods.length === 0) return skipped('no replica runs that you may see');
-  const unready: string[] = [];
+  const unready: { readonly name: string; readonly path: string }[] = [];
   let reached = 0;
   for (const pod of pods) {
-    const place = `${encodeURIComponent(look.ownNamespace)}/pods/https:${encodeURIComponent(nameOf(pod))}:8443`;
+    const path = `${pathTo`/api/v1/namespaces/${look.ownNamespace}/pods/${nameOf(pod)}`}:${metricsPortOf(pod)}/proxy/readyz`;
     const answer = await look.cluster
-      .read(`/api/v1/namespaces/${place}/proxy/readyz`)
+      .read(path)
       .then(() => 'ready' as const)
       .catch((error: unknown) => {
         if (!isProblem(error)) throw error;
-        return error.details.upstream?.startsWith('503') === true ? 'unready' : 'unreached';
+        // An API server that does not reach the port says 503 too, and gives a reason.
+        return error.details.upstream === '503' ? 'unready' : 'unreached';
       });
     if (answer !== 'unreached') reached++;
-    if (answer === 'unready') unready.push(nameOf(pod));
+    if (answer === 'unready') unready.push({ name: nameOf(pod), path });
   }
   if (unready.length > 0)
     return failed(
-      `${someOf(unready)} ${unready.length === 1 ? 'says' : 'say'} that it is not ready, or cannot be reached`,
-      `kubectl get --raw /api/v1/namespaces/${look.ownNamespace}/pods/https:${unready[0]}:8443/proxy/readyz says what is missing`,
+      `not ready by their own word: ${someOf(unready.map(({ name }) => name))}`,
+      `kubectl get --raw ${unready[0]?.path} says what is missing`,
     );
   if (reached < pods.length)
     return skipped(`${pods.length - reached} of ${pods.length} replicas cannot be reached by you`);

@@ -4,8 +4,8 @@ import { INJECT_LABEL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { replyOf } from '../doctor/live-cluster.ts';
 import { failed, ok, skipped, type Finding } from '../doctor/step.ts';
-import { EVICTION, expectedRights, worstRights, type ExpectedRight } from './expected.ts';
-import { listIn, nameOf, someOf, type RoleAccount, type SystemCheck, type SystemLook } from './step.ts';
+import { EVICTION, expectedRightsOf, worstRights, type ExpectedRight } from './expected.ts';
+import { listIn, nameOf, someOf, type SystemCheck, type SystemLook } from './step.ts';
 
 export const rightsSteps: readonly SystemCheck[] = [{ step: 'rights', run: checkRights }];
 
@@ -25,7 +25,7 @@ async function checkRights(look: SystemLook): Promise<Finding> {
   const extra: string[] = [];
   let count = 0;
   for (const account of await look.accounts()) {
-    const expected = expectedOf(account);
+    const expected = expectedRightsOf(account);
     const told = await missingOf(look, account.name, expected);
     if (!told)
       return skipped('you may not create SubjectAccessReviews: ask with --as, or a cluster administrator');
@@ -34,7 +34,7 @@ async function checkRights(look: SystemLook): Promise<Finding> {
       ...(await worstOf(look, account.name)),
       ...(await grantedBeyond(look, account.name, expected)),
     );
-    count += expected.flatMap(({ verbs }) => verbs).length;
+    count += expected.flatMap(({ verbs, isSpare }) => (isSpare ? [] : verbs)).length;
   }
   const faults = [
     ...(missing.length > 0 ? [`missing: ${someOf([...new Set(missing)])}`] : []),
@@ -54,10 +54,6 @@ async function checkRights(look: SystemLook): Promise<Finding> {
   return ok(`all ${count} rights, and no other that could be found`);
 }
 
-function expectedOf({ role }: RoleAccount): readonly ExpectedRight[] {
-  return role === 'all' ? [...expectedRights.webhook, ...expectedRights.worker] : expectedRights[role];
-}
-
 /** Undefined: the user may not ask. */
 async function missingOf(
   look: SystemLook,
@@ -65,7 +61,8 @@ async function missingOf(
   expected: readonly ExpectedRight[],
 ): Promise<string[] | undefined> {
   const missing: string[] = [];
-  for (const { verbs, scope, group, resource, name } of expected) {
+  for (const { verbs, scope, group, resource, name, isSpare } of expected) {
+    if (isSpare) continue;
     for (const verb of verbs) {
       const right = { group, resource, verb, name };
       const isAllowed = await mayIt(look, account, right, scope === 'own' ? look.ownNamespace : undefined);

@@ -3,6 +3,8 @@
 import { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { pathTo } from '../../cluster/kube-connection.ts';
+import { TLS_SECRET } from './expected.ts';
 import type { SystemLook } from './step.ts';
 
 export interface Leaf {
@@ -37,7 +39,8 @@ export async function leafOf(look: SystemLook, clientConfig: unknown): Promise<L
   if (!look.readsCertificate) return undefined;
   const { name, namespace } = fieldsOf(service);
   const host = `${textOf(name)}.${textOf(namespace)}.svc`;
-  const path = `/api/v1/namespaces/${encodeURIComponent(textOf(namespace))}/secrets/keyless-pull-tls`;
+  const { tlsSecret = TLS_SECRET } = (await look.accounts()).find(({ role }) => role !== 'worker') ?? {};
+  const path = pathTo`/api/v1/namespaces/${textOf(namespace)}/secrets/${tlsSecret}`;
   const reply = await look.get(path);
   const pem = reply.kind === 'found' ? textOf(fieldsOf(fieldsOf(reply.thing)['data'])['tls.crt']) : '';
   const [certificate] = authoritiesIn(pem);

@@ -1,6 +1,7 @@
 // What one line of `doctor system` says, which lines there are and in which order, and what its checks share.
 import { textOf, fieldsOf } from '../../core/pod-view.ts';
 import { replyOf } from '../doctor/live-cluster.ts';
+import { TLS_SECRET } from './expected.ts';
 import type { Clock } from '../../clock.ts';
 import type { UserCluster } from '../../cluster/user-cluster.ts';
 import type { Config } from '../../config.ts';
@@ -68,6 +69,10 @@ export interface SystemLook extends SystemChoice {
 export interface RoleAccount {
   readonly role: 'all' | 'webhook' | 'worker';
   readonly name: string;
+  /** What it serves with. */
+  readonly tlsSecret: string;
+  /** The worker sees to certificate and caBundle; else cert-manager or its user does. */
+  readonly isCertificateOwn: boolean;
 }
 
 const DEPLOYMENTS = { labelSelector: 'app.kubernetes.io/name=keyless-pull' };
@@ -100,9 +105,17 @@ export function createLook(
         return {
           role: role === 'webhook' || role === 'worker' ? role : 'all',
           name: textOf(pod['serviceAccountName']) || 'default',
+          tlsSecret: /"--tls-secret(?:=|",")([a-z0-9.-]+)"/.exec(words)?.[1] ?? TLS_SECRET,
+          isCertificateOwn: !/"--ca-bundle(?:=|",")leave"/.test(words),
         };
       });
-      return found.length > 0 ? found : [{ role: 'all', name: 'keyless-pull' }];
+      const usual = {
+        role: 'all',
+        name: 'keyless-pull',
+        tlsSecret: TLS_SECRET,
+        isCertificateOwn: true,
+      } as const;
+      return found.length > 0 ? found : [usual];
     },
   };
   return look;
@@ -110,6 +123,12 @@ export function createLook(
 
 export function deploymentsOf({ list, ownNamespace }: SystemLook): Promise<Reply<readonly unknown[]>> {
   return list(`/apis/apps/v1/namespaces/${encodeURIComponent(ownNamespace)}/deployments`, DEPLOYMENTS);
+}
+
+/** Where a replica tells of itself, in plain HTTP and whatever its role: the port that the manifests call so. */
+export function metricsPortOf(pod: unknown): number {
+  const ports = listIn(pod, 'spec', 'containers').flatMap((container) => listIn(container, 'ports'));
+  return Number(ports.map(fieldsOf).find(({ name }) => name === 'metrics')?.['containerPort'] ?? 9090);
 }
 
 /** `a, b and 3 more`. */

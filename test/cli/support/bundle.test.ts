@@ -31,7 +31,14 @@ function leakyCluster(): { cluster: UserCluster; asked: string[] } {
       annotations: { 'team.example/leak': TOKEN, [`note`]: `password=${PASSWORD}` },
     },
     reportingComponent: 'keyless-pull.dev/worker',
-    spec: { containers: [{ env: [{ name: 'HTTPS_PROXY', value: `http://web:${PASSWORD}@proxy.example` }] }] },
+    spec: {
+      containers: [
+        {
+          env: [{ name: 'HTTPS_PROXY', value: `http://web:${PASSWORD}@proxy.example` }],
+          ports: [{ name: 'metrics', containerPort: 9191 }],
+        },
+      ],
+    },
     data: { 'config.yaml': `auth: ${AUTH}` },
     message: `realm said {"token":"${TOKEN}"}`,
   };
@@ -139,6 +146,14 @@ test('of Secrets the metadata alone are asked for, and of their annotations the 
   expect(texts.get('objects/secrets-metadata.json')).toContain(
     '"annotations": [\n        "team.example/leak"',
   );
+});
+
+test('metrics are asked for at the port that the installation gives them', async () => {
+  const { cluster, asked } = leakyCluster();
+
+  await bundle(cluster);
+
+  expect(asked).toContain('/api/v1/namespaces/keyless-pull/pods/keyless-pull:9191/proxy/metrics');
 });
 
 test('nobody else may read the file, and no file that is there is written over', async () => {
