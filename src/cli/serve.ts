@@ -99,6 +99,7 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
     await using _metrics = await serveMetrics({
       handler: metrics.handler,
       health,
+      log,
       port: options.metricsPort,
       ...hostOf(options),
     });

@@ -4,6 +4,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { Problem } from '../problem.ts';
 import { errnoText } from '../text-file.ts';
 import type { Health } from './health.ts';
+import type { Log } from '../log.ts';
 
 export interface MetricsPort {
   readonly handler: RequestListener;
@@ -11,11 +12,26 @@ export interface MetricsPort {
   /** 0 takes any free one. */
   readonly port: number;
   readonly host?: string;
+  readonly log: Log;
 }
 
+/** Probes and scrapes say at once what they want; whoever does not holds a descriptor that reviews need. */
+const REQUEST_MS = 10_000;
+
 /** @throws Problem `port-taken` */
-export async function serveMetrics({ handler, health, port, host }: MetricsPort): Promise<AsyncDisposable> {
-  const server = createServer((request, response) => {
+export async function serveMetrics({
+  handler,
+  health,
+  port,
+  host,
+  log,
+}: MetricsPort): Promise<AsyncDisposable> {
+  const limits = {
+    requestTimeout: REQUEST_MS,
+    headersTimeout: REQUEST_MS,
+    connectionsCheckingInterval: 5_000,
+  };
+  const server = createServer(limits, (request, response) => {
     const path = request.url?.split('?', 1)[0];
     if (path === '/metrics') handler(request, response);
     else health.handler(request, response);
@@ -30,6 +46,8 @@ export async function serveMetrics({ handler, health, port, host }: MetricsPort)
       { cause },
     );
   });
+  // Without descriptors a connection cannot be accepted, which must not be the end of the process.
+  server.off('error', reject).on('error', (error) => log.error({ error }, 'port failed'));
   return {
     [Symbol.asyncDispose]() {
       server.closeAllConnections();

@@ -73,6 +73,8 @@ export async function listen({
     });
     server.listen({ port, ...(host !== undefined && { host }) }, resolve);
   });
+  // Without descriptors a connection cannot be accepted, which must not be the end of the process.
+  server.removeAllListeners('error').on('error', (error) => log.error({ error }, 'port failed'));
   const { port: opened } = server.address() as AddressInfo; // a string only for pipes
   const name = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
 
