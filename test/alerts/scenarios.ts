@@ -227,4 +227,16 @@ export const scenarios: readonly Scenario[] = [
     over: 155,
     labels: { mode: 'audit' },
   },
+  {
+    alert: 'KeylessPullStaticSecretsFound',
+    what: 'a single pod was the first of its namespace',
+    scraped: {
+      'keyless_pull_findings_total{mode="warn",namespace="legacy",origin="inherited",exempt="false"}':
+        '_x30 1x150',
+    },
+    notYet: 40,
+    fires: 50,
+    over: 95,
+    labels: { mode: 'warn' },
+  },
 ];
