@@ -29,22 +29,25 @@ export interface ConfigFileTools {
 export function createConfigFile(path: string, { clock, log, check, onReload }: ConfigFileTools): ConfigFile {
   let text = readText(path);
   let refused = '';
+  /** Until something good is read, be it what is in use: the file on disk is another one. */
+  let isBroken = false;
   let current = parseConfig(text, path);
   check(current);
 
   function reload(): boolean {
     try {
       const next = readText(path);
-      if (next === text || next === refused) return false;
+      if (next === refused || (next === text && !isBroken)) return false;
       refused = next;
       const config = parseConfig(next, path);
       check(config);
-      [text, current, refused] = [next, config, ''];
+      [text, current, refused, isBroken] = [next, config, '', false];
       log.info({ path }, 'config reloaded');
       onReload?.(true);
       return true;
     } catch (error) {
       if (!isProblem(error)) throw error;
+      isBroken = true;
       log.error({ path, error }, 'config not reloaded, the old one stays');
       onReload?.(false);
       return false;
