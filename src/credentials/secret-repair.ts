@@ -32,6 +32,8 @@ export function createSecretRepair(tools: CareTools): Caretaking {
     const { need } = planned;
     const { namespace, account: serviceAccount } = need.identity;
     const shown = { namespace, serviceAccount, rule: need.rule, registry: need.host };
+    // Not before there is a place: of a hundred that cannot pull those that only wait would use up the bucket.
+    if (!limits.begin(planned)) return;
     try {
       await issuer.issue(planned);
       limits.ended(planned, { kind: 'ready', isNew: true, freshUntil: 0 });
@@ -75,10 +77,8 @@ export function createSecretRepair(tools: CareTools): Caretaking {
         const isKnown = known && [...pods].every((uid) => known.pods.has(uid));
         const waitMs = isKnown ? known.waitMs : YOUNG_MS;
         if (now < Math.max(status.issuedAt + YOUNG_MS, (known?.at ?? 0) + waitMs)) continue;
-        if (!limits.begin(planned)) continue;
-        const isStarted = start(name, () => repair(planned));
-        if (!isStarted) limits.ended(planned);
-        else troubles.set(name, { at: now, waitMs: Math.min(2 * waitMs, LONGEST_WAIT_MS), pods });
+        if (limits.mayBegin(planned) && start(name, () => repair(planned)))
+          troubles.set(name, { at: now, waitMs: Math.min(2 * waitMs, LONGEST_WAIT_MS), pods });
       }
     },
   };

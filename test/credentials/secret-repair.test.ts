@@ -41,6 +41,39 @@ function failPull({ fake }: Stage, name: string, reason = 'ErrImagePull', image?
   }));
 }
 
+test('many that cannot pull, and wait for their turn, leave what the bucket has to others', async () => {
+  const stage = openStage({
+    rules: [ruleFrom({ exchange: { kind: 'token-realm' } })],
+    ratePerEndpoint: 1,
+    burst: 20,
+  });
+  const { clock, asked } = stage;
+  stage.startLoop().startCare();
+  const names = Array.from({ length: 12 }, (_, at) => `many-${at}`);
+  for (const name of names) {
+    stage.fake.addAccount(NAMESPACE, name);
+    stage.addPod(name, { serviceAccount: name });
+  }
+  await clock.advance(2_000);
+  for (const name of names) stage.runPod(name);
+  await clock.advance(10 * MINUTE_MS);
+  asked.splice(0);
+  const answers = stage.registry;
+  stage.registry = async (call, input) => {
+    if (input.planned.need.identity.account !== 'builder') await call.clock.sleep(30_000);
+    return answers(call, input);
+  };
+
+  for (const name of names) failPull(stage, name);
+  await clock.advance(5_000);
+  const repairs = asked.length;
+  stage.addPod('other');
+  await clock.advance(200);
+
+  expect(repairs).toBe(4);
+  expect(asked.at(-1)?.account).toBe('builder');
+});
+
 describe('a pod that cannot pull', () => {
   test.each(['ErrImagePull', 'ImagePullBackOff'])(
     'has a Secret that was deleted by hand back at once (%s)',
