@@ -64,7 +64,7 @@ export function createKubeView(
       name: 'pending-pods',
       path: '/api/v1/pods',
       selector: { fieldSelector: 'status.phase=Pending' },
-      view: viewPod,
+      view: viewWatchedPod,
       keyOf,
     },
     podTools(() => managedPods),
@@ -74,7 +74,7 @@ export function createKubeView(
       name: 'managed-pods',
       path: '/api/v1/pods',
       selector: { labelSelector: `${MANAGED_LABEL}=true` },
-      view: viewPod,
+      view: viewWatchedPod,
       keyOf,
     },
     podTools(() => pendingPods),
@@ -106,6 +106,16 @@ export function createKubeView(
       await Promise.all(Object.values(watches).map((watch) => watch.run(signal)));
     },
   };
+}
+
+/** What others note on a pod may be a quarter of a megabyte, and a tenant may have thousands of them: what is ours is kept. */
+function viewWatchedPod(raw: unknown): PodView {
+  const pod = viewPod(raw);
+  return { ...pod, labels: oursIn(pod.labels), annotations: oursIn(pod.annotations) };
+}
+
+function oursIn(texts: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(texts).filter(([key]) => key.startsWith(`${API_GROUP}/`)));
 }
 
 /** Lists, because most have one key, and ten thousand sets of one take a megabyte or two more. */
