@@ -28,7 +28,7 @@ const DEFAULT_SECRET = 'keyless-pull-tls';
 /** Of our Service and of both webhook configurations, as the manifests have them. */
 const OUR_NAME = 'keyless-pull';
 /** Kubernetes brings a changed Secret to a volume within a minute or two; asked for, it is here in seconds. */
-const POLL_MS = 3_000;
+const POLL_MS = 2_000;
 const CALL_MS = 4_000;
 
 /** @throws Problem usage, for half a pair of files */
