@@ -13,7 +13,10 @@ export default defineConfig({
           exclude: ['test/cluster/**', 'test/tools/**', 'test/e2e/**', 'test/long/**'],
           // Half of a core's time is spent waiting; a machine with two has one worker else.
           maxWorkers: '100%',
-          testTimeout: 60_000,
+          setupFiles: ['test/property-seed.ts'],
+          // The slowest check takes seconds. This ends what hangs, also on a machine that does ten things at once.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
           // Loading zod and its like for each of 150 files took a third of the time; nothing here keeps state in a module.
           isolate: false,
           sequence: { groupOrder: 0 },

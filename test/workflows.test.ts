@@ -1,4 +1,5 @@
 // The workflows of the forge: whose code they run is pinned, what they may do is little, and CI runs what everybody runs.
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -28,8 +29,8 @@ const textOf = (file: string) => readFileSync(join(FOLDER, file), 'utf8');
 const read = (file: string) => parse(textOf(file)) as Workflow;
 const stepsOf = (workflow: Workflow) => Object.values(workflow.jobs).flatMap(({ steps = [] }) => steps);
 
-test('there is one for every change and one for releases', () => {
-  expect(files.toSorted()).toEqual(['ci.yaml', 'release.yaml']);
+test('there is one for every change, one for releases, and one for every night', () => {
+  expect(files.toSorted()).toEqual(['ci.yaml', 'nightly.yaml', 'release.yaml']);
 });
 
 describe.each(files)('%s', (file) => {
@@ -100,6 +101,16 @@ test('CI runs .ci/run as it is, which runs what the README promises and what tak
     .map((line) => line.trim());
   for (const line of [...promised, 'npm run test:long', 'npm run test:node', 'npm run demo -- --node'])
     expect(lines).toContain(line);
+});
+
+test('every night draws a seed of its own and says which', () => {
+  const run = stepsOf(read('nightly.yaml')).at(-1)?.run ?? '';
+  const npx = 'npx() { echo "runs $*: $PROPERTY_SEED"; }';
+  const nights = [1, 2].map(() => execFileSync('bash', ['-ec', `${npx}\n${run}`], { encoding: 'utf8' }));
+
+  for (const night of nights)
+    expect(night).toMatch(/^PROPERTY_SEED=(\d+)\nruns vitest run --project unit: \1\n$/);
+  expect(nights[0]).not.toBe(nights[1]);
 });
 
 test('a release waits for every check before it publishes anything', () => {
