@@ -228,7 +228,7 @@ describe('an image reference', () => {
     for (let turn = 0; turn < 200; turn++) readOrProblem(text);
 
     // 0.02 ms each is usual; a pattern that backtracks would need seconds for one.
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });
 

@@ -71,7 +71,7 @@ describe('a glob', () => {
     }
 
     // The plain regular expression would not come back at all.
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });
 

@@ -136,7 +136,7 @@ describe('keyless-pull serve, wrong from the start', () => {
       ...ports,
       ...certificate,
     ]);
-    await waitUntil('it has started', async () => printed.out.includes('"started"'), { deadlineMs: 20_000 });
+    await waitUntil('it has started', async () => printed.out.includes('"started"'), { deadlineMs: 60_000 });
 
     const answer = await fetch(`http://127.0.0.1:${metricsPort}/readyz`);
     const reasons = await answer.text();
@@ -193,13 +193,13 @@ test('a worker whose last call hangs keeps the webhook beside it from no drain: 
     ...['--linger-seconds', '600', ...certificate],
   ]);
   const readyz = () => fetch(`http://127.0.0.1:${metricsPort}/readyz`);
-  await waitUntil('it is ready', async () => (await readyz()).ok, { deadlineMs: 20_000 });
+  await waitUntil('it is ready', async () => (await readyz()).ok, { deadlineMs: 60_000 });
   await hanging.promise;
 
   child.kill('SIGTERM');
 
   await waitUntil('it says that it stops', async () => (await (await readyz()).text()).includes('stopping'), {
-    deadlineMs: 5_000,
+    deadlineMs: 60_000,
   });
   expect(printed.out).toContain('"stopping"');
   child.kill('SIGKILL');

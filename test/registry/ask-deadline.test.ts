@@ -3,12 +3,15 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Mood } from '../fakes/strict-server.ts';
 import { openProbe, type Probe } from './probe.ts';
 
+/** Of a request to come: real time, for a machine that does much else at once. */
+const PATIENCE_MS = 30_000;
+
 /** Moves the clock past the deadline of each request, once it has come. */
 async function outwait(probe: Probe, ended: Promise<unknown>): Promise<void> {
   let isOver = false;
   void ended.then(() => (isOver = true)).catch(() => (isOver = true));
   for (let tried = 1; ; tried++) {
-    await vi.waitFor(() => expect(isOver || probe.server.requests.length >= tried).toBe(true));
+    await vi.waitFor(() => expect(isOver || probe.server.requests.length >= tried).toBe(true), PATIENCE_MS);
     if (isOver) return;
     await probe.world.clock.advance(10_000);
   }
@@ -51,7 +54,7 @@ describe('a deadline', () => {
     probe.server.nextMoods.push('dropping', 'dropping', mood);
 
     const ended = probe.problem();
-    await vi.waitFor(() => expect(probe.server.requests).toHaveLength(3));
+    await vi.waitFor(() => expect(probe.server.requests).toHaveLength(3), PATIENCE_MS);
     await probe.world.clock.advance(10_000);
 
     expect((await ended).message).toBe(`${probe.server.host} cannot be reached: no answer in 10 s`);

@@ -113,7 +113,7 @@ describe('whoever asked', () => {
     const ending = new AbortController();
 
     const ended = probe.problem({ signal: ending.signal });
-    await vi.waitFor(() => expect(probe.server.requests).toHaveLength(1));
+    await vi.waitFor(() => expect(probe.server.requests).toHaveLength(1), 30_000);
     ending.abort();
 
     expect(await ended).toMatchObject({ code: 'exchange-unreachable' });
