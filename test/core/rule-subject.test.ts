@@ -65,7 +65,7 @@ describe('a glob', () => {
   test('of many stars costs no more than its length', () => {
     const started = performance.now();
 
-    for (let turn = 0; turn < 100; turn++) {
+    for (let turn = 0; turn < 1000; turn++) {
       expect(globMatches('*a'.repeat(500) + '*', 'a'.repeat(499) + 'b'.repeat(500))).toBe(false);
       expect(globMatches('a*'.repeat(500) + 'b', 'a'.repeat(10_000))).toBe(false);
     }
