@@ -1,8 +1,10 @@
 // What is measured on the way: exchanges as they happen, records as they are when somebody asks.
+import { ruleCovers, type RegistryRule } from '../core/registry-rule.ts';
 import { mayPass } from '../credentials/attempt.ts';
 import { isProblem, problemCodes, type Problem } from '../problem.ts';
 import { OTHER } from '../server/metric-table.ts';
 import type { Clock } from '../clock.ts';
+import type { ClusterView } from '../cluster/cluster.ts';
 import type { Exchange } from '../registry/exchange.ts';
 import type { PullCredentialRecord } from '../core/pull-credential-record.ts';
 import type { Metrics, RecordCount } from '../server/metrics.ts';
@@ -27,33 +29,47 @@ export function measuredExchange(
   };
 }
 
+/** Whether the rule that made a record still covers it, under these rules. */
+export function coverage(
+  rules: readonly RegistryRule[],
+  view: Pick<ClusterView, 'namespace'>,
+): (record: PullCredentialRecord) => boolean {
+  const byName = new Map(rules.map((rule) => [rule.name, rule]));
+  return (record) => {
+    const rule = byName.get(record.rule);
+    return rule !== undefined && ruleCovers(rule, record, view.namespace(record.namespace)?.labels ?? {});
+  };
+}
+
 /**
  * Records by rule and state, and the least that ready ones have left. Series are few whatever records say: who could write
  * one would choose its words.
  */
 export function recordCounts(
   records: Iterable<PullCredentialRecord>,
-  rules: ReadonlySet<string>,
+  isCovered: (record: PullCredentialRecord) => boolean,
   now: number,
 ): RecordCount[] {
   const counts = new Map<string, { -readonly [Key in keyof RecordCount]: RecordCount[Key] }>();
   for (const record of records) {
-    const rule = rules.has(record.rule) ? record.rule : OTHER;
-    const state = stateOf(record);
+    // What no rule covers lives out its time: nobody need be woken for it, nor for its end.
+    const rule = isCovered(record) ? record.rule : OTHER;
+    const state = stateOf(record, now);
     const key = JSON.stringify([rule, state]);
     const counted = counts.get(key) ?? { rule, state, count: 0 };
     counted.count++;
-    // What no rule covers lives out its time: nobody need be woken for it.
-    if (state === 'ready' && rule !== OTHER && record.status && record.status.reason !== 'rule-unknown')
+    if (state === 'ready' && rule !== OTHER && record.status)
       counted.first = least(counted.first, record.status, now);
     counts.set(key, counted);
   }
   return [...counts.values()];
 }
 
-function stateOf({ status }: PullCredentialRecord): string {
+function stateOf({ status }: PullCredentialRecord, now: number): string {
   if (!status) return 'pending';
-  if (status.isReady) return 'ready';
+  if (status.isReady && now < status.expiresAt) return 'ready';
+  // The reason is soon that of the next attempt, and would say nothing of what the account has lost.
+  if (status.issuedAt > 0 && status.reason !== 'secret-not-ours') return 'credential-expired';
   return Object.hasOwn(problemCodes, status.reason) ? status.reason : OTHER;
 }
 

@@ -12,7 +12,7 @@ import { createSignOfLife } from '../credentials/sign-of-life.ts';
 import { createHealth, type Health } from '../server/health.ts';
 import { createMetrics, type Metrics } from '../server/metrics.ts';
 import { serveMetrics } from '../server/metrics-port.ts';
-import { recordCounts } from './measured.ts';
+import { coverage, recordCounts } from './measured.ts';
 import { certificateChoice, type CertificateOptions } from './serving-certificate.ts';
 import { startWebhook } from './webhook.ts';
 import { startWorker } from './worker.ts';
@@ -91,9 +91,9 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
     ));
   metrics.onScrape(() => {
     metrics.watchSilences(cluster.silences());
-    const rules = new Set(config.current().rules.map(({ name }) => name));
-    metrics.records(recordCounts(cluster.view.records(), rules, clock.now()));
-    metrics.exemptionDaysLeft(exemptionDaysLeft(config.current().policy, clock.now()));
+    const { rules, policy } = config.current();
+    metrics.records(recordCounts(cluster.view.records(), coverage(rules, cluster.view), clock.now()));
+    metrics.exemptionDaysLeft(exemptionDaysLeft(policy, clock.now()));
   });
   try {
     await using _metrics = await serveMetrics({

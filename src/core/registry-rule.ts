@@ -170,6 +170,15 @@ export function ruleSpeaksOf(
   return !rule.subjects || rule.subjects.some((subject) => subjectMatches(subject, account, namespaceLabels));
 }
 
+/** True if the rule still speaks of this host for this account: what it issued for them is renewed. */
+export function ruleCovers(
+  rule: RegistryRule,
+  { host, account }: { readonly host: string; readonly account: string },
+  namespaceLabels: Readonly<Record<string, string>>,
+): boolean {
+  return servesHost(rule, host) && ruleSpeaksOf(rule, account, namespaceLabels);
+}
+
 function splitPort(host: string): [string, string] {
   const colon = host.lastIndexOf(':');
   const bracket = host.lastIndexOf(']');

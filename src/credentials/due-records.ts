@@ -3,7 +3,7 @@
 import { injectionOf } from '../core/pod-view.ts';
 import { principalsOf } from '../core/identity-parameters.ts';
 import { needFor, type PlannedNeed } from '../core/pull-plan.ts';
-import { ruleSpeaksOf, servesHost, type RegistryRule } from '../core/registry-rule.ts';
+import { ruleCovers, type RegistryRule } from '../core/registry-rule.ts';
 import type { ClusterChange, ClusterView } from '../cluster/cluster.ts';
 import type { Need } from '../core/pull-credential.ts';
 import type { PullCredentialRecord } from '../core/pull-credential-record.ts';
@@ -48,7 +48,7 @@ export function createDueRecords({ view, rules }: DueRecordsTools): DueRecords {
     if (!rule || !namespace || namespace.isTerminating || injectionOf(namespace) === 'off') return undefined;
     if (account?.uid !== uid) return undefined;
     // A rule that was taken away from a host or an account sends no more tokens there.
-    if (!servesHost(rule, need.host) || !ruleSpeaksOf(rule, accountName, namespace.labels)) return undefined;
+    if (!ruleCovers(rule, { host: need.host, account: accountName }, namespace.labels)) return undefined;
     for (const principal of principalsOf(rule, account, need.host).principals) {
       const today = needFor(need.identity, rule, need.host, principal);
       if (principal.name === need.principal && today.secretName === need.secretName)

@@ -2,7 +2,7 @@
 // by its owner. What no rule covers any more is told once and lives out its time.
 import { injectionOf, type AccountView, type PodView } from '../core/pod-view.ts';
 import { prewarmedNeeds } from '../core/prewarm.ts';
-import { ruleSpeaksOf, servesHost, type RegistryRule } from '../core/registry-rule.ts';
+import { ruleCovers, type RegistryRule } from '../core/registry-rule.ts';
 import { isProblem, Problem } from '../problem.ts';
 import { recordedNeedOf } from './recorded-need.ts';
 import { whileLeading } from './leader.ts';
@@ -97,10 +97,9 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
     );
   }
 
-  function isCovered({ namespace, account, host, rule: name }: PullCredentialRecord): boolean {
-    const rule = ruleNamed(name);
-    const labels = view.namespace(namespace)?.labels ?? {};
-    return rule !== undefined && servesHost(rule, host) && ruleSpeaksOf(rule, account, labels);
+  function isCovered(record: PullCredentialRecord): boolean {
+    const rule = ruleNamed(record.rule);
+    return rule !== undefined && ruleCovers(rule, record, view.namespace(record.namespace)?.labels ?? {});
   }
 
   function ruleNamed(name: string): RegistryRule | undefined {

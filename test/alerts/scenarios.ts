@@ -124,6 +124,17 @@ export const scenarios: readonly Scenario[] = [
     labels: { rule: 'team' },
   },
   {
+    alert: 'KeylessPullCredentialExpired',
+    what: 'one of fifty accounts has lost its credential',
+    scraped: {
+      'keyless_pull_credentials{rule="team",state="credential-expired",pod="a"}': '_x31 1x59 stale',
+    },
+    notYet: 31,
+    fires: 33,
+    over: 92,
+    labels: { rule: 'team' },
+  },
+  {
     alert: 'KeylessPullCredentialsNotReady',
     what: 'the registry refuses more than one team',
     scraped: {

@@ -1,13 +1,13 @@
 // What is measured on the way, and that nobody from outside can make series without end.
 import supertest from 'supertest';
 import { expect, test } from 'vitest';
-import { gateOutcome, measuredExchange, recordCounts } from '../../src/cli/measured.ts';
+import { coverage, gateOutcome, measuredExchange, recordCounts } from '../../src/cli/measured.ts';
 import { Problem, problemCodes } from '../../src/problem.ts';
 import { metricTable } from '../../src/server/metric-table.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { PullCredentialRecord, RecordStatus } from '../../src/core/pull-credential-record.ts';
 import { createAdmissionWorld, podOf, reviewOf } from '../fakes/admission-routes.ts';
-import { plannedOf } from '../fakes/builders.ts';
+import { plannedOf, ruleFrom } from '../fakes/builders.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
 
 const MINUTE_MS = 60_000;
@@ -41,6 +41,8 @@ function record(rule: string, status?: Partial<RecordStatus>): PullCredentialRec
   };
 }
 
+const covered = () => true;
+
 const ready = (issuedAt: number, expiresAt: number, more: Partial<RecordStatus> = {}) => ({
   isReady: true,
   issuedAt,
@@ -56,7 +58,7 @@ test('records are counted by rule and state, with the least that ready ones have
     record('team'),
   ];
 
-  const counts = recordCounts(records, new Set(['team']), 30 * MINUTE_MS);
+  const counts = recordCounts(records, covered, 30 * MINUTE_MS);
 
   expect(counts).toEqual([
     { rule: 'team', state: 'ready', count: 2, first: { secondsToExpiry: 600, lifeLeft: 0.25 } },
@@ -65,15 +67,61 @@ test('records are counted by rule and state, with the least that ready ones have
   ]);
 });
 
-test('what no rule covers any more lives out its time without waking anybody', () => {
+test('a credential that has ended is counted as such, whatever its renewal stumbles over', () => {
+  const ended = { issuedAt: 1, expiresAt: 0 };
   const records = [
-    record('gone', ready(0, 10 * MINUTE_MS)),
-    record('team', ready(0, 10 * MINUTE_MS, { reason: 'rule-unknown' })),
+    record('team', { ...ended, reason: 'credential-expired' }),
+    record('team', { ...ended, reason: 'exchange-refused' }),
+    record('team', { ...ended, reason: 'exchange-unreachable' }),
+    // Nobody has got round to emptying it.
+    record('team', ready(1, 10 * MINUTE_MS)),
   ];
 
-  expect(recordCounts(records, new Set(['team']), 9 * MINUTE_MS)).toEqual([
-    { rule: '(other)', state: 'ready', count: 1 },
-    { rule: 'team', state: 'ready', count: 1 },
+  const counts = recordCounts(records, covered, 10 * MINUTE_MS);
+
+  expect(counts).toEqual([{ rule: 'team', state: 'credential-expired', count: 4 }]);
+});
+
+test('an account that never had a credential, or whose Secret is another’s now, has lost none', () => {
+  const records = [
+    record('team', { reason: 'exchange-unreachable' }),
+    record('team', { issuedAt: 1, reason: 'secret-not-ours' }),
+  ];
+
+  expect(recordCounts(records, covered, MINUTE_MS).map(({ state }) => state)).toEqual([
+    'exchange-unreachable',
+    'secret-not-ours',
+  ]);
+});
+
+test('what no rule covers any more lives out its time, and ends, without waking anybody', () => {
+  const rule = ruleFrom({
+    name: 'team',
+    hosts: ['registry.team.example'],
+    subjects: [{ namespaceSelector: { matchLabels: { tier: 'web' } }, serviceAccounts: ['web'] }],
+  });
+  const ended = { issuedAt: 1, reason: 'credential-expired' } as const;
+  const records = [
+    record('team', ready(0, 10 * MINUTE_MS)),
+    record('gone', ready(0, 10 * MINUTE_MS)),
+    { ...record('team', ready(0, 10 * MINUTE_MS)), host: 'other.team.example' },
+    { ...record('team', ended), account: 'deployer' },
+    { ...record('team', ended), namespace: 'team-b' },
+  ];
+  const view = {
+    namespace: (name: string) => ({
+      name,
+      labels: { ...(name === 'team-a' && { tier: 'web' }) },
+      isTerminating: false,
+    }),
+  };
+
+  const counts = recordCounts(records, coverage([rule], view), 9 * MINUTE_MS);
+
+  expect(counts).toEqual([
+    { rule: 'team', state: 'ready', count: 1, first: { secondsToExpiry: 60, lifeLeft: 0.1 } },
+    { rule: '(other)', state: 'ready', count: 2 },
+    { rule: '(other)', state: 'credential-expired', count: 2 },
   ]);
 });
 
@@ -125,9 +173,13 @@ test('whatever tenants send and write, there are no more series than the table a
     await send('/mutate', `{"uid": "${at}"`);
   }
   const records = Array.from({ length: 1_000 }, (_, at) =>
-    record(`rule-${at}`, { reason: `reason-${at}` as RecordStatus['reason'], isReady: at % 7 === 0 }),
+    record(`rule-${at}`, {
+      reason: `reason-${at}` as RecordStatus['reason'],
+      isReady: at % 7 === 0,
+      expiresAt: 1,
+    }),
   );
-  metrics.records(recordCounts(records, new Set(['team-registry']), 0));
+  metrics.records(recordCounts(records, coverage([ruleFrom({ name: 'team-registry' })], view), 0));
 
   const { text } = await supertest(metrics.handler).get('/metrics');
 
