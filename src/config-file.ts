@@ -1,7 +1,7 @@
 // The config file while the program runs: read again when it changes, and never exchanged for a broken one.
 import { parseConfig, type Config } from './config.ts';
 import { readText } from './text-file.ts';
-import { isProblem } from './problem.ts';
+import { isProblem, type Problem } from './problem.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 
@@ -21,8 +21,8 @@ export interface ConfigFileTools {
   readonly log: Log;
   /** What the schema cannot know: throws Problem config-invalid. */
   check(config: Config): void;
-  /** Told of each reload: whether the new file was taken. */
-  onReload?(taken: boolean): void;
+  /** Told once of each new content: why it was refused, or nothing if it was taken. A file that cannot be read counts as one. */
+  onReload?(refusal: Problem | undefined): void;
 }
 
 /** @throws Problem config-invalid or file-unreadable, for the first reading alone */
@@ -31,25 +31,29 @@ export function createConfigFile(path: string, { clock, log, check, onReload }: 
   let refused = '';
   /** Until something good is read, be it what is in use: the file on disk is another one. */
   let isBroken = false;
+  let isUnreadable = false;
   let current = parseConfig(text, path);
   check(current);
 
   function reload(): boolean {
     try {
       const next = readText(path);
+      isUnreadable = false;
       if (next === refused || (next === text && !isBroken)) return false;
       refused = next;
       const config = parseConfig(next, path);
       check(config);
       [text, current, refused, isBroken] = [next, config, '', false];
       log.info({ path }, 'config reloaded');
-      onReload?.(true);
+      onReload?.(undefined);
       return true;
     } catch (error) {
       if (!isProblem(error)) throw error;
+      if (isUnreadable) return false;
+      isUnreadable = error.code === 'file-unreadable';
       isBroken = true;
       log.error({ path, error }, 'config not reloaded, the old one stays');
-      onReload?.(false);
+      onReload?.(error);
       return false;
     }
   }

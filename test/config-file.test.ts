@@ -32,7 +32,7 @@ function open() {
     clock: createHandClock(),
     log: createLog('silent'),
     check: () => undefined,
-    onReload: (taken) => void told.push(taken),
+    onReload: (refusal) => void told.push(refusal === undefined),
   });
   const write = (text: string) => {
     writeFileSync(path, text);
@@ -66,6 +66,15 @@ test('a file that is away for a moment and comes back as it was is told of as go
   config.reload();
 
   expect(told).toEqual([false, true]);
+});
+
+test('a file that stays away is told of once, not with every look', () => {
+  const { config, told } = open();
+  rmSync(path);
+
+  for (let look = 0; look < 3; look++) config.reload();
+
+  expect(told).toEqual([false]);
 });
 
 test('the same broken file a second time is refused anew, for it was good in between', () => {

@@ -12,6 +12,7 @@ import { createSignOfLife } from '../credentials/sign-of-life.ts';
 import { createHealth, type Health } from '../server/health.ts';
 import { createMetrics, type Metrics } from '../server/metrics.ts';
 import { serveMetrics } from '../server/metrics-port.ts';
+import { createConfigTeller } from './config-events.ts';
 import { coverage, recordCounts } from './measured.ts';
 import { certificateChoice, type CertificateOptions } from './serving-certificate.ts';
 import { startWebhook } from './webhook.ts';
@@ -51,11 +52,16 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   const metrics = createMetrics();
   const health = createHealth();
   let ownAudiences: readonly string[] = [];
+  /** The webhook alone has no right to events. */
+  let tellOfConfig: ReturnType<typeof createConfigTeller> | undefined;
   const config = createConfigFile(options.config, {
     clock,
     log,
     check: (read) => refuseOwnAudiences(read, ownAudiences, options.config),
-    onReload: (taken) => metrics.configReload(taken),
+    onReload: (refusal) => {
+      metrics.configReload(!refusal);
+      tellOfConfig?.(refusal);
+    },
   });
   const namespace = options.namespace ?? readEnvironment().namespace;
   await using cluster = await createKubeCluster(
@@ -73,6 +79,11 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
       ? `the API server at ${cluster.server} has not yet listed ${missing.join(', ')}`
       : undefined;
   });
+
+  if (role !== 'webhook') {
+    const { podName } = readEnvironment();
+    tellOfConfig = createConfigTeller({ cluster, clock, namespace: cluster.namespace, podName });
+  }
 
   const background = new AbortController();
   const running: Promise<void>[] = [cluster.run(background.signal), config.run(background.signal)];

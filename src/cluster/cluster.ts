@@ -66,6 +66,8 @@ export interface Lease {
 }
 
 export type EventReason =
+  | 'ConfigRefused'
+  | 'ConfigTaken'
   | 'CredentialIssued'
   | 'CredentialRefused'
   | 'CredentialRecovered'
