@@ -28,7 +28,7 @@ export interface ConfigFileTools {
 /** @throws Problem config-invalid or file-unreadable, for the first reading alone */
 export function createConfigFile(path: string, { clock, log, check, onReload }: ConfigFileTools): ConfigFile {
   let text = readText(path);
-  let refused = '';
+  let refused: string | undefined;
   /** Until something good is read, be it what is in use: the file on disk is another one. */
   let isBroken = false;
   let isUnreadable = false;
@@ -43,7 +43,7 @@ export function createConfigFile(path: string, { clock, log, check, onReload }: 
       refused = next;
       const config = parseConfig(next, path);
       check(config);
-      [text, current, refused, isBroken] = [next, config, '', false];
+      [text, current, refused, isBroken] = [next, config, undefined, false];
       log.info({ path }, 'config reloaded');
       onReload?.(undefined);
       return true;

@@ -68,6 +68,14 @@ test('a file that is away for a moment and comes back as it was is told of as go
   expect(told).toEqual([false, true]);
 });
 
+test('an emptied file is refused like any other that is broken', () => {
+  const { told, write } = open();
+
+  write('');
+
+  expect(told).toEqual([false]);
+});
+
 test('a file that stays away is told of once, not with every look', () => {
   const { config, told } = open();
   rmSync(path);
