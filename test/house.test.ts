@@ -88,7 +88,7 @@ const house: Record<string, { runs: string[]; types?: string[] }> = {
   server: { runs: ['problem', 'secret-text', 'text-file'], types: ['clock', 'log'] },
   'token-server': {
     runs: ['problem', 'secret-text', 'clock', 'log', 'config', 'text-file'],
-    types: ['server'], // the certificate that its own port serves with
+    types: ['server'], // the certificate that its own port serves with, and how logins are counted
   },
 };
 
@@ -98,7 +98,7 @@ const packages: Record<string, RegExp> = {
   express: /^src\/(admission|token-server)\/routes\.ts$/,
   pino: /^src\/log\.ts$/,
   commander: /^src\/cli\/(program|[a-z]+-commands|output-option)\.ts$/,
-  'prom-client': /^src\/server\/metrics\.ts$/,
+  'prom-client': /^src\/server\/metric-set\.ts$/,
   // The keeper's credentials and those that several hosts share; the failure brake's sources and the answers to reviews, which anybody can invent and which
   // must be bounded.
   'lru-cache':

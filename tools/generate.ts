@@ -1,11 +1,11 @@
 // Writes the parts of the documentation that the code knows better: of docs/reference.md the config, the token server's config,
-// the problem codes and the metrics, of docs/registries.md and the pages below it the registry families. And the
+// the problem codes and the metrics of both servers, of docs/registries.md and the pages below it the registry families. And the
 // files of the chart that follow from the code or from webhook-config/.
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as z from 'zod';
 import { Config } from '../src/config.ts';
 import { problemCodes } from '../src/problem.ts';
-import { metricTable } from '../src/server/metric-table.ts';
+import { metricTable, tokenServerMetricTable, type MetricRow } from '../src/server/metric-table.ts';
 import { TokenServerConfig } from '../src/token-server/token-server-config.ts';
 import { chartFolder, generatedChartFiles } from './chart/chart-files.ts';
 import { ChartValues } from './chart/values.ts';
@@ -23,7 +23,8 @@ const referenceParts: Parts = {
   config: () => configTable(Config),
   'token-server-config': () => configTable(TokenServerConfig),
   'problem-codes': problemTable,
-  metrics: metricsTable,
+  metrics: () => metricsTable(metricTable),
+  'token-server-metrics': () => metricsTable(tokenServerMetricTable),
 };
 
 /** Every page that has generated parts, with those parts. */
@@ -164,12 +165,12 @@ function problemTable(): string {
   return table(['Code', 'Meaning', 'Tried again', 'HTTP'], rows);
 }
 
-function metricsTable(): string {
-  const rows = Object.entries(metricTable).map(([name, { type, labels, means }]) => [
+function metricsTable(metrics: Readonly<Record<string, MetricRow>>): string {
+  const rows = Object.entries(metrics).map(([name, { type, labels, means }]) => [
     code(`keyless_pull_${name}`),
     type,
     means,
-    Object.entries<readonly string[] | string>(labels)
+    Object.entries(labels)
       .map(
         ([label, values]) =>
           `${code(label)}: ${typeof values === 'string' ? values : values.map(code).join(' ')}`,

@@ -68,12 +68,13 @@ export function addServingCommands({ program, io, finish, examples }: CommandToo
     .requiredOption('--config <file>', 'issuers, access rules and signing key')
     .option('--host <address>', 'where to listen; default: what the config says')
     .option('--port <number>', 'port; default: what the config says', portNumber)
+    .option('--metrics-port <number>', 'port of /metrics, /healthz and /readyz; default: none', portNumber)
     .option('--print-jwks', 'print the public signing keys as a jwks file for registries, and serve nothing')
     .addOption(logLevelOption())
     .addHelpText(
       'after',
       examples([
-        'token-server --config token-server.yaml',
+        'token-server --config token-server.yaml --metrics-port 9090',
         'token-server --config token-server.yaml --print-jwks > jwks.json',
       ]),
     )

@@ -5,21 +5,29 @@ import type { Log } from '../log.ts';
 import type { LogLevel } from '../log-level.ts';
 import { createLog } from '../log.ts';
 import { isProblem } from '../problem.ts';
-import { createCertificate } from '../server/certificate.ts';
+import { createCertificate, type Certificate } from '../server/certificate.ts';
+import { createHealth } from '../server/health.ts';
+import { serveMetrics } from '../server/metrics-port.ts';
+import { createTokenServerMetrics } from '../server/token-server-metrics.ts';
+import { waitForIssuers } from '../token-server/issuer-wait.ts';
 import { listen } from '../token-server/listener.ts';
 import { createRegistryTokenSigner } from '../token-server/registry-token.ts';
 import { TOKEN_PATH, createTokenRoutes } from '../token-server/routes.ts';
 import { keySetOf } from '../token-server/signing-key.ts';
-import { createSigningKeys, readPair } from '../token-server/signing-keys.ts';
+import { createSigningKeys, readPair, type SigningKeys } from '../token-server/signing-keys.ts';
 import { loadTokenServerConfig } from '../token-server/token-server-config.ts';
 import { createTokenVerifier } from '../token-server/verify-token.ts';
+
+const DAY_MS = 86_400_000;
 
 export interface TokenServerOptions {
   /** Path of the config file. */
   readonly config: string;
-  /** These three win over the config file and the default `info`. */
+  /** Host, port and level win over the config file and the default `info`. */
   readonly host?: string | undefined;
   readonly port?: number | undefined;
+  /** Where /metrics and the probes are; absent: nowhere. */
+  readonly metricsPort?: number | undefined;
   readonly logLevel?: LogLevel | undefined;
 }
 
@@ -55,23 +63,42 @@ export async function runTokenServer(
   const tls = config.tls && started.use(await createCertificate({ clock, log }, config.tls));
   if (!tls) log.warn('no TLS: passwords arrive in the clear unless a proxy in front ends TLS');
 
+  const host = options.host ?? config.listen.host;
+  const port = options.port ?? config.listen.port;
+  const { metrics, health, phase } = watch({ keys, tls, clock });
+  if (options.metricsPort !== undefined)
+    started.use(
+      await serveMetrics({
+        handler: metrics.handler,
+        health,
+        port: options.metricsPort,
+        ...(host !== undefined && { host }),
+        log,
+      }),
+    );
+
   const verifier = createTokenVerifier({ issuers: config.issuers, clock });
-  for (const failure of await verifier.prepare()) {
+  const failures = await verifier.prepare();
+  for (const failure of failures) {
     if (!isProblem(failure.error) || failure.error.code === 'file-unreadable') throw failure.error;
     log.warn({ ...failure }, 'the issuer cannot be asked yet');
   }
+  const issuers = config.issuers.map((one) => one.issuer);
+  const wait = started.use(waitForIssuers(issuers, failures, { verifier, clock, log }));
+  health.check('issuers', () => wait.trouble());
+  metrics.onScrape(() => {
+    for (const one of issuers) metrics.issuer(one, wait.isReady(one));
+  });
 
   const { header } = config.signing;
   const sign = createRegistryTokenSigner({ issuer, service, tokenSeconds, header, keys, clock });
   const { anyUser, access } = config;
-  const handler = createTokenRoutes({ service, anyUser, access, verifier, sign, clock, log });
-  const host = options.host ?? config.listen.host;
-  const port = options.port ?? config.listen.port;
+  const onLogin = metrics.login;
+  const handler = createTokenRoutes({ service, anyUser, access, verifier, sign, onLogin, clock, log });
   const { url } = started.use(await listen({ handler, host, port, tls, clock, log }));
-  log.info(
-    { url, path: TOKEN_PATH, service, issuers: config.issuers.map((one) => one.issuer) },
-    'token server started',
-  );
+  phase.now = 'serving';
+  started.defer(() => void (phase.now = 'stopping'));
+  log.info({ url, path: TOKEN_PATH, service, issuers }, 'token server started');
   return stoppable({ url, parts: started.move() }, log, io.signal);
 }
 
@@ -83,6 +110,26 @@ export async function runTokenServer(
 export function describeKeySet(configFile: string): string {
   const { signing } = loadTokenServerConfig(configFile);
   return `${JSON.stringify(keySetOf(signing.keys.map(readPair)), null, 2)}\n`;
+}
+
+/** What the metrics port says of our own files and of how far we are. */
+function watch({ keys, tls, clock }: { keys: SigningKeys; tls: Certificate | undefined; clock: Clock }) {
+  const metrics = createTokenServerMetrics();
+  const health = createHealth();
+  const phase: { now: 'starting' | 'serving' | 'stopping' } = { now: 'starting' };
+  const daysLeft = (expiresAt: number) => (expiresAt - clock.now()) / DAY_MS;
+  health.check('starting', () => (phase.now === 'starting' ? 'the issuers are being asked' : undefined));
+  health.check('stopping', () => (phase.now === 'stopping' ? 'this replica is stopping' : undefined));
+  health.check('signing-key', () => keys.trouble());
+  if (tls)
+    health.check('certificate', () =>
+      tls.current().expiresAt > clock.now() ? undefined : 'the serving certificate has expired',
+    );
+  metrics.onScrape(() => {
+    if (tls) metrics.certificate(daysLeft(tls.current().expiresAt));
+    metrics.signingCertificate(daysLeft(keys.lastEnd()));
+  });
+  return { metrics, health, phase };
 }
 
 function stoppable(

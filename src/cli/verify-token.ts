@@ -68,7 +68,7 @@ async function judge(options: VerifyTokenOptions, io: CommandIo, clock: Clock): 
   const { issuers, anyUser } = trustOf(options);
   const { user, password } = readLogin(await io.readStdin());
   const verifier = createTokenVerifier({ issuers, clock });
-  if (!verifier.isOurs(password)) {
+  if (verifier.issuerOf(password) === undefined) {
     return {
       verdict: verdicts.noSuchUser,
       reason: 'the password is no ServiceAccount token of a trusted issuer',

@@ -1,7 +1,7 @@
-// Every metric of the program: its type, its labels, and what keeps their values few. The metrics are made from it, and the
+// Every metric of the programs: its type, its labels, and what keeps their values few. The metrics are made from it, and the
 // reference is written from it.
 
-interface MetricRow {
+export interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
   /** The sentence of the reference, and what a scraper reads as help. */
   readonly means: string;
@@ -12,12 +12,15 @@ interface MetricRow {
 
 const RULE = 'rules of the config';
 const CODE = 'problem codes, or empty';
+const ISSUER = 'issuers of the config, and `(other)` for a login that claims none of them';
 
 /** The API server's own edges (apiserver_admission_webhook_admission_duration_seconds), so that both can be laid side by side. */
 const ADMISSION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25];
 const EXCHANGE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** Up to gateSeconds' default of 30 s, and the 120 s for needs that are only queued. */
 const GATE_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+/** From a token that is checked with known keys to an API server that is waited for. */
+const LOGIN_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const PATHS = ['mutate', 'validate/enforce', 'validate/warn', 'validate/audit'];
 const WATCHES = ['namespaces', 'serviceaccounts', 'pullcredentials', 'pending-pods', 'managed-pods'];
@@ -62,8 +65,18 @@ export const metricTable = {
   config_reload_ok: { type: 'gauge', means: '1 if the configuration file on disk is the one in use', labels: {} },
 } as const satisfies Record<string, MetricRow>;
 
-export type MetricName = keyof typeof metricTable;
-export type MetricLabel<Name extends MetricName> = keyof (typeof metricTable)[Name]['labels'] & string;
+/** What the token server has instead; names of its own, so that no alert takes its certificate for the webhook's. */
+// oxfmt-ignore
+export const tokenServerMetricTable = {
+  token_server_logins_total: { type: 'counter', means: 'logins: `gone` if the client left before the answer, `failed` for what is not its fault',
+    labels: { issuer: ISSUER, outcome: ['issued', 'refused', 'anonymous', 'malformed', 'gone', 'failed'], code: CODE } },
+  token_server_login_duration_seconds: { type: 'histogram', means: 'time from a login to its verdict; how long a refused one is held back is not in it',
+    labels: { issuer: ISSUER, outcome: ['issued', 'refused', 'anonymous', 'malformed', 'gone', 'failed'] }, buckets: LOGIN_SECONDS },
+  token_server_issuer_ready: { type: 'gauge', means: '1 once the issuer could be asked since the start; its keys are kept from then on',
+    labels: { issuer: 'issuers of the config' } },
+  token_server_certificate_days_left: { type: 'gauge', means: 'days until the serving certificate ends; NaN without `tls`', labels: {} },
+  token_server_signing_certificate_days_left: { type: 'gauge', means: 'days until the last certificate of `signing.keys` ends', labels: {} },
+} as const satisfies Record<string, MetricRow>;
 
 /** What values beyond a bound are counted as. */
 export const OTHER = '(other)';

@@ -1,8 +1,8 @@
-// Every metric of the program, with functions that record them. Label values are bounded: names come from the config or
+// Every metric of webhook and worker, with functions that record them. Label values are bounded: names come from the config or
 // from tables here, and namespaces are counted by name only up to a number.
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { metricTable, type MetricLabel, type MetricName } from './metric-table.ts';
+import type { RequestListener } from 'node:http';
+import { createMetricSet } from './metric-set.ts';
+import { metricTable } from './metric-table.ts';
 import { createNamespaceLabel } from './namespace-label.ts';
 import type { ProblemCode } from '../problem.ts';
 
@@ -55,22 +55,9 @@ export interface RecordCount {
   readonly first?: { readonly secondsToExpiry: number; readonly lifeLeft: number };
 }
 
-type HistogramName = 'admission_duration_seconds' | 'exchange_duration_seconds' | 'gate_seconds';
-
 /** @returns a set of its own: two in one process do not meet */
 export function createMetrics(): Metrics {
-  const registry = new Registry();
-  const options = <Name extends MetricName>(name: Name) => ({
-    name: `keyless_pull_${name}`,
-    help: metricTable[name].means,
-    labelNames: Object.keys(metricTable[name].labels) as MetricLabel<Name>[], // its own keys
-    registers: [registry],
-  });
-  const counter = <Name extends MetricName>(name: Name) => new Counter(options(name));
-  const gauge = <Name extends MetricName>(name: Name) => new Gauge(options(name));
-  const histogram = <Name extends HistogramName>(name: Name) =>
-    new Histogram({ ...options(name), buckets: [...metricTable[name].buckets] });
-
+  const { counter, gauge, histogram, onScrape, handler } = createMetricSet(metricTable);
   const requests = counter('admission_requests_total');
   const durations = histogram('admission_duration_seconds');
   const exchanges = counter('exchanges_total');
@@ -100,7 +87,6 @@ export function createMetrics(): Metrics {
   exemptionDays.set(Number.POSITIVE_INFINITY);
 
   const namespaceLabel = createNamespaceLabel();
-  const scrapeListeners: (() => void)[] = [];
 
   return {
     admission(path, outcome, reason, seconds) {
@@ -146,19 +132,7 @@ export function createMetrics(): Metrics {
       reloads.inc({ outcome: isTaken ? 'taken' : 'refused' });
       configGood.set(isTaken ? 1 : 0);
     },
-    onScrape: (listener) => void scrapeListeners.push(listener),
-    handler: (_request, response) => {
-      for (const listener of scrapeListeners) listener();
-      void answer(registry, response);
-    },
+    onScrape,
+    handler,
   };
-}
-
-async function answer(registry: Registry, response: ServerResponse<IncomingMessage>): Promise<void> {
-  const text = await registry.metrics();
-  response.writeHead(200, {
-    'content-type': registry.contentType,
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
 }

@@ -3,11 +3,12 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import express from 'express';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import { Problem, isProblem } from '../problem.ts';
+import { Problem, isProblem, type ProblemCode } from '../problem.ts';
+import type { LoginOutcome, TokenServerMetrics } from '../server/token-server-metrics.ts';
 import type { AccessRule } from './access-rules.ts';
 import { grantAccess, withheldFrom } from './access-rules.ts';
-import type { ErrorAnswer } from './error-answer.ts';
-import { errorAnswerFor, errorBody } from './error-answer.ts';
+import { answer, answerError } from './answer.ts';
+import { errorAnswerFor } from './error-answer.ts';
 import { createFailureBrake } from './failure-brake.ts';
 import type { LoginRequest, NoLogin } from './login-request.ts';
 import { LARGEST_FORM_BYTES, readForm, readGet } from './login-request.ts';
@@ -25,6 +26,8 @@ export interface TokenRoutesOptions {
   readonly access: readonly AccessRule[];
   readonly verifier: TokenVerifier;
   readonly sign: RegistryTokenSigner;
+  /** Told of each login that was read, with its verdict, before a refused one is held back. */
+  readonly onLogin: TokenServerMetrics['login'];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -40,6 +43,7 @@ export function createTokenRoutes({
   access,
   verifier,
   sign,
+  onLogin,
   clock,
   log,
 }: TokenRoutesOptions): Express {
@@ -91,8 +95,11 @@ export function createTokenRoutes({
     const source = request.socket.remoteAddress ?? '';
     const gone = new AbortController();
     response.once('close', () => gone.abort());
+    const seconds = () => (clock.monotonic() - startedAt) / 1000;
+    let login: LoginRequest | NoLogin | undefined;
     try {
-      const login = read();
+      login = read();
+      if (login.kind !== 'login') onLogin(undefined, login.kind, undefined, seconds());
       if (login.kind === 'malformed') {
         return answerError(response, { status: 400, message: login.message, oauthError: login.error });
       }
@@ -104,18 +111,22 @@ export function createTokenRoutes({
         );
       }
       const { body, fields } = await issue(login, gone.signal);
-      log.info(
-        { ...fields, source, durationMs: Math.round(clock.monotonic() - startedAt) },
-        'registry token issued',
-      );
+      onLogin(fields.issuer, 'issued', undefined, seconds());
+      log.info({ ...fields, source, durationMs: Math.round(seconds() * 1000) }, 'registry token issued');
       answer(response, 200, body);
     } catch (error) {
+      const issuer = login?.kind === 'login' ? verifier.issuerOf(login.password) : undefined;
+      const code = isProblem(error) ? error.code : undefined;
+      onLogin(issuer, outcomeOf(code, gone.signal), code, seconds());
       if (!isProblem(error)) throw error;
       await refuse(response, error, source, gone.signal);
     }
   }
 
-  async function issue(login: LoginRequest, signal: AbortSignal): Promise<{ body: object; fields: object }> {
+  async function issue(
+    login: LoginRequest,
+    signal: AbortSignal,
+  ): Promise<{ body: object; fields: { readonly issuer: string; readonly [field: string]: unknown } }> {
     const verified = await verifier.verify(login.password, signal);
     const { issuer, namespace, serviceAccount, uid, expiresAt } = verified;
     const subject = `${namespace}/${serviceAccount}`;
@@ -175,24 +186,8 @@ export function createTokenRoutes({
   return app;
 }
 
-function answerError(response: Response, error: ErrorAnswer, headers: Record<string, string> = {}): void {
-  const retry =
-    error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) };
-  answer(response, error.status, errorBody(error), { ...headers, ...retry });
-}
-
-function answer(
-  response: Response,
-  status: number,
-  body: object,
-  headers: Record<string, string> = {},
-): void {
-  const text = JSON.stringify(body);
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(text),
-    'cache-control': 'no-store',
-    ...headers,
-  });
-  response.end(text);
+function outcomeOf(code: ProblemCode | undefined, gone: AbortSignal): LoginOutcome {
+  if (code === 'login-refused') return 'refused';
+  if (code === 'scope-malformed') return 'malformed';
+  return gone.aborted ? 'gone' : 'failed';
 }

@@ -15,6 +15,10 @@ export interface SigningKeyFiles {
 export interface SigningKeys extends AsyncDisposable {
   /** The key whose turn it is. @throws Problem `not-ready` when no certificate is valid now */
   current(): SigningKey;
+  /** Why nothing can be signed now; undefined while it can. */
+  trouble(): string | undefined;
+  /** When the last of all certificates ends, epoch milliseconds. A key that waits for its turn counts: whoever has one has renewed. */
+  lastEnd(): number;
   /** Looks at the files now. */
   reload(): void;
 }
@@ -29,6 +33,8 @@ const DAY_MS = 86_400_000;
 
 /** Certificates are renewed weeks ahead; one that comes so near was forgotten. */
 const WARNING_MS = 14 * DAY_MS;
+
+const EXPIRED = 'the certificate that registry tokens are signed with has expired';
 
 interface Entry {
   readonly files: SigningKeyFiles;
@@ -75,8 +81,7 @@ export function createSigningKeys(
 
   function current(): SigningKey {
     const next = pick();
-    if (!next)
-      throw new Problem('not-ready', 'the certificate that registry tokens are signed with has expired');
+    if (!next) throw new Problem('not-ready', EXPIRED);
     if (next.keyId !== signing?.keyId)
       log.info(
         { keyId: next.keyId, expiresAt: isoTime(next.expiresAt) },
@@ -110,10 +115,14 @@ export function createSigningKeys(
     warnOfTheEnd();
   }
 
-  /** Once a day. A key that waits for its turn counts: whoever has one has renewed. */
+  function lastEnd(): number {
+    return Math.max(...entries.map(({ key }) => key.expiresAt));
+  }
+
+  /** Once a day. */
   function warnOfTheEnd(): void {
     const now = clock.now();
-    const end = Math.max(...entries.map(({ key }) => key.expiresAt));
+    const end = lastEnd();
     if (end - now >= WARNING_MS || now - warnedAt < DAY_MS) return;
     warnedAt = now;
     log.warn(
@@ -137,6 +146,8 @@ export function createSigningKeys(
 
   return {
     current,
+    trouble: () => (pick() ? undefined : EXPIRED),
+    lastEnd,
     reload,
     async [Symbol.asyncDispose]() {
       stop.abort();

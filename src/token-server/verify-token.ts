@@ -26,6 +26,11 @@ export interface IssuerCheck {
   prepare(): Promise<void>;
 }
 
+export interface IssuerFailure {
+  readonly issuer: string;
+  readonly error: unknown;
+}
+
 export interface TokenVerifier {
   /**
    * Checks signature, issuer, audience, times and subject; all are mandatory, `nbf` and `iat` where present.
@@ -33,10 +38,10 @@ export interface TokenVerifier {
    * `not-ready` when only the issuer could tell and cannot be asked now; `deadline` when `signal` was faster
    */
   verify(token: SecretText, signal: AbortSignal): Promise<VerifiedToken>;
-  /** Whether it has the form of a token of an issuer that is trusted here; nothing of it is proven. */
-  isOurs(token: SecretText): boolean;
-  /** Asks every issuer, so that the first login need not. What went wrong, by issuer; empty when nothing did. */
-  prepare(): Promise<readonly { readonly issuer: string; readonly error: unknown }[]>;
+  /** The issuer that is trusted here and that it claims to be of; undefined for anything else. Nothing of it is proven. */
+  issuerOf(token: SecretText): string | undefined;
+  /** Asks these issuers, or all, so that the first login need not. What went wrong; empty when nothing did. */
+  prepare(issuers?: readonly string[]): Promise<readonly IssuerFailure[]>;
 }
 
 /** `fetch` replaces undici's in tests. */
@@ -63,17 +68,21 @@ export function createTokenVerifier({
       return await checkFor(token).verify(token, signal);
     },
 
-    isOurs(text) {
+    issuerOf(text) {
       try {
-        return checkFor(readUnverified(text)) !== undefined;
+        const { issuer } = readUnverified(text);
+        return issuer !== undefined && checks.has(issuer) ? issuer : undefined;
       } catch {
-        return false;
+        return undefined;
       }
     },
 
-    async prepare() {
-      const failures = [...checks].map(async ([issuer, check]) => {
-        const error: unknown = await check.prepare().catch((reason: unknown) => reason);
+    async prepare(wanted = [...checks.keys()]) {
+      const failures = wanted.map(async (issuer) => {
+        const error: unknown = await checks
+          .get(issuer)
+          ?.prepare()
+          .catch((reason: unknown) => reason);
         return error === undefined ? [] : [{ issuer, error }];
       });
       return (await Promise.all(failures)).flat();

@@ -10,6 +10,26 @@ const readme = readFileSync(`${folder}/README.md`, 'utf8');
 const blocks = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block = '']) => block);
 const blockWith = (text: string) => blocks.find((block) => block.includes(text)) ?? '';
 
+interface Deployment {
+  readonly spec: { readonly template: { readonly spec: PodSpec } };
+}
+
+interface PodSpec {
+  readonly containers: readonly {
+    readonly args: readonly string[];
+    readonly ports: unknown;
+    readonly livenessProbe: { readonly httpGet: unknown };
+    readonly readinessProbe: { readonly httpGet: unknown };
+  }[];
+  readonly volumes: readonly {
+    readonly projected: {
+      readonly sources: readonly {
+        readonly secret?: { readonly items: readonly { readonly path: string }[] };
+      }[];
+    };
+  }[];
+}
+
 async function helpOf(command: string): Promise<string> {
   let out = '';
   await runProgram('keyless-pull', [command, '--help'], {
@@ -42,6 +62,27 @@ describe('the example', () => {
       { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
       { nonResourceURLs: ['/openid/v1/jwks'], verbs: ['get'] },
     ]);
+  });
+
+  test('deployment.yaml probes the port that it opens, and mounts every file that the config names', () => {
+    const [deployment] = parseAllDocuments(readFileSync(`${folder}/deployment.yaml`, 'utf8')).map(
+      (document) => document.toJS() as Deployment,
+    );
+    const { containers, volumes } = deployment?.spec.template.spec ?? { containers: [], volumes: [] };
+    const [container] = containers;
+    const { signing, tls, listen } = loadTokenServerConfig(`${folder}/token-server.yaml`);
+    const mounted = volumes[0]?.projected.sources.flatMap(({ secret }) => secret?.items ?? []);
+
+    expect(container?.args.join(' ')).toBe('token-server --config token-server.yaml --metrics-port 9090');
+    expect(container?.ports).toEqual([
+      { name: 'https', containerPort: listen.port },
+      { name: 'metrics', containerPort: 9090 },
+    ]);
+    expect(container?.livenessProbe.httpGet).toEqual({ path: '/healthz', port: 'metrics' });
+    expect(container?.readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'metrics' });
+    expect(new Set(mounted?.map(({ path }) => path))).toEqual(
+      new Set([tls, ...signing.keys].flatMap((pair) => [pair?.keyFile, pair?.certificateFile])),
+    );
   });
 
   test('the access rules of the README are accepted', () => {

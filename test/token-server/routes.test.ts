@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { SecretText } from '../../src/secret-text.ts';
 import type { AccessRule } from '../../src/token-server/access-rules.ts';
+import { createTokenServerMetrics } from '../../src/server/token-server-metrics.ts';
 import { createRegistryTokenSigner } from '../../src/token-server/registry-token.ts';
 import { createTokenRoutes } from '../../src/token-server/routes.ts';
 import { readSigningKey } from '../../src/token-server/signing-key.ts';
@@ -36,11 +37,20 @@ async function setUp({ anyUser = false } = {}) {
   });
   const lines: string[] = [];
   const log = createLog('debug', { write: (line) => void lines.push(line) });
-  const app = createTokenRoutes({ service: SERVICE, anyUser, access, verifier, sign, clock, log });
+  const metrics = createTokenServerMetrics();
+  const onLogin = metrics.login;
+  const app = createTokenRoutes({ service: SERVICE, anyUser, access, verifier, sign, onLogin, clock, log });
   return {
     ...trust,
     lines,
     request: supertest(app),
+    /** By issuer, outcome and code. */
+    logins: async () =>
+      [
+        ...(await supertest(metrics.handler).get('/metrics')).text.matchAll(
+          /^keyless_pull_token_server_logins_total\{issuer="(.*)",outcome="(.*)",code="(.*)"\} (\d+)$/gm,
+        ),
+      ].map(([, ...values]) => values),
     login: (query: string, user: string, password: string) =>
       supertest(app).get(`/auth/token${query}`).auth(user, password),
     post: (form: Record<string, string>) => supertest(app).post('/auth/token').type('form').send(form),
@@ -367,4 +377,42 @@ test('no password is in any log line or answer, plain or in base64, wherever it 
   for (const form of [...forms, 'MARKED', btoa('MARKED-CLAIM').slice(0, 12)])
     expect(shown).not.toContain(form);
   expect(server.lines.length).toBeGreaterThan(9);
+});
+
+describe('each login is counted', () => {
+  test('under its issuer, outcome and code', async () => {
+    await using server = await setUp();
+    const { url } = server.issuer;
+
+    await server.login(`?scope=${PULL}`, USER, await server.issuer.token());
+    await server.login('', 'team-b/other', await server.issuer.token());
+    await server.login('?scope=nonsense', USER, 'x');
+    await server.request.get('/auth/token');
+    await server.post({});
+
+    expect(await server.logins()).toEqual([
+      [url, 'issued', '', '1'],
+      [url, 'refused', 'login-refused', '1'],
+      ['(other)', 'malformed', 'scope-malformed', '1'],
+      ['(other)', 'anonymous', '', '1'],
+      ['(other)', 'malformed', '', '1'],
+    ]);
+  });
+
+  test('as failed while the keys of its issuer cannot be fetched', async () => {
+    await using server = await setUp();
+    server.issuer.mood = 'dropping';
+
+    await server.login('', USER, await server.issuer.token());
+
+    expect(await server.logins()).toEqual([[server.issuer.url, 'failed', 'exchange-unreachable', '1']]);
+  });
+
+  test('together with all others that claim an issuer which is not trusted, so that labels stay few', async () => {
+    await using server = await setUp();
+    for (const iss of ['https://one.example', 'https://two.example'])
+      await server.login('', USER, await server.issuer.token({ claims: { iss } }));
+
+    expect(await server.logins()).toEqual([['(other)', 'refused', 'login-refused', '2']]);
+  });
 });

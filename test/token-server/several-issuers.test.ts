@@ -87,10 +87,12 @@ describe('with two issuers', () => {
 
   test('a token is known as ours by its issuer, before anything of it is proven', async () => {
     await using world = await setUp();
-    const isOurs = (token: string) => world.verifier.isOurs(new SecretText(token));
+    const issuerOf = (token: string) => world.verifier.issuerOf(new SecretText(token));
 
-    expect(isOurs(await world.other.token({ claims: { exp: 0 } }))).toBe(true);
-    expect(isOurs(await world.other.token({ claims: { iss: 'https://elsewhere.example' } }))).toBe(false);
-    expect(isOurs('hunter2')).toBe(false);
+    expect(issuerOf(await world.other.token({ claims: { exp: 0 } }))).toBe(world.other.url);
+    expect(
+      issuerOf(await world.other.token({ claims: { iss: 'https://elsewhere.example' } })),
+    ).toBeUndefined();
+    expect(issuerOf('hunter2')).toBeUndefined();
   });
 });
