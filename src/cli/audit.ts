@@ -40,6 +40,7 @@ export async function audit(
   replaced: ReplacedTools = {},
 ): Promise<ExitCode> {
   const { clock = systemClock } = replaced;
+  refuseBoth(options);
   const config = options.config === undefined ? undefined : loadConfig(options.config);
   const isForProgram = options.output === 'json' || options.output === 'yaml';
   const isWatched = io.errIsTerminal === true && (io.isTerminal || !isForProgram);
@@ -70,6 +71,14 @@ export async function audit(
   write(report, options, io, clock);
   if (notSeen.length > 0) return 2;
   return report.summary.findings > 0 ? 1 : 0;
+}
+
+/** @throws Problem usage: what is read from files is nobody's cluster */
+function refuseBoth({ file, kubeconfig, context, as }: AuditOptions): void {
+  if (!file?.length) return;
+  const [flag] = Object.entries({ kubeconfig, context, as }).find(([, given]) => given !== undefined) ?? [];
+  if (flag !== undefined)
+    throw new Problem('usage', `--${flag} is for a cluster, and --file is audited instead of one`);
 }
 
 /** What is no YAML is told and passed over where nobody named it: the rest of the folder is still worth a look. */

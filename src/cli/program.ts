@@ -48,7 +48,6 @@ export function createProgram(name: string, io: CommandIo, finish: (code: ExitCo
     )
     .version(VERSION)
     .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) })
-    .showHelpAfterError(`(${name} --help shows what there is)`)
     // A command and one below it may have flags of the same names.
     .enablePositionalOptions()
     .exitOverride();
@@ -65,5 +64,12 @@ export function createProgram(name: string, io: CommandIo, finish: (code: ExitCo
   addClusterCommands(tools);
   addAuditCommands(tools);
   addCompletionCommands(tools);
+  sayWhereHelpIs(program, name);
   return program;
+}
+
+/** Who used a command wrongly is shown the help of that command, and not of all. */
+function sayWhereHelpIs(command: Command, words: string): void {
+  command.showHelpAfterError(`(${words} --help shows what there is)`);
+  for (const below of command.commands) sayWhereHelpIs(below, `${words} ${below.name()}`);
 }

@@ -77,6 +77,18 @@ describe.each(commands)('$words', ({ words, path, command }) => {
   });
 });
 
+test.each(['render', 'doctor node', 'generate trust'])(
+  'who uses %s wrongly is told where its own help is',
+  async (words) => {
+    const io = createPrinted();
+
+    const code = await runProgram('keyless-pull', [...words.split(' '), '--no-such-flag'], io);
+
+    expect(code).toBe(64);
+    expect(io.stderr).toContain(`(keyless-pull ${words} --help shows what there is)`);
+  },
+);
+
 test('one name means one thing: what an option takes is the same wherever it is', () => {
   const kinds = new Map<string, Set<string>>();
   for (const { command } of commands)

@@ -1,6 +1,5 @@
 // audit as a command: what it reads, what it prints in which form, how it ends; the inventory; progress.
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
@@ -10,7 +9,7 @@ import { runProgram } from '../../../src/cli/program.ts';
 import { createHandClock } from '../../fakes/hand-clock.ts';
 import { createPrinted } from '../fake-user-cluster.ts';
 import { account, deployment, MARK, namespace, ownedBy, pod, pullSecret, TEAM } from './shop.ts';
-import { linesOf, runAudit } from './run-audit.ts';
+import { linesOf, runAudit, temporaryFolder } from './run-audit.ts';
 
 const SHOP = namespace('shop', { 'keyless-pull.dev/inject': 'enabled' });
 const WEB = deployment('shop', 'web', { secrets: ['regcred'] });
@@ -39,7 +38,7 @@ describe('what is read', () => {
   });
 
   test('of a folder, what is no YAML is told, the rest is looked at, and that is no clean end', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'keyless-pull-audit-'));
+    const folder = temporaryFolder();
     mkdirSync(join(folder, 'chart'));
     writeFileSync(
       join(folder, 'chart', 'deployment.yaml'),
@@ -55,6 +54,16 @@ describe('what is read', () => {
       expect.stringMatching(/deployment\.yaml:\d: this is no YAML: .*helm template/),
     ]);
   });
+
+  test.each(['kubeconfig', 'context', 'as'])(
+    '--%s, which only a cluster could heed, is wrong use beside --file',
+    async (flag) => {
+      await expect(runAudit([SHOP], { [flag]: 'x' })).rejects.toMatchObject({
+        code: 'usage',
+        message: `--${flag} is for a cluster, and --file is audited instead of one`,
+      });
+    },
+  );
 
   test('a file that was named and is none is an error', async () => {
     await expect(runAudit([], { text: '{"kind":"List","items":[{' })).rejects.toMatchObject({
@@ -158,7 +167,7 @@ shop       web      Amazon EKS  eks.amazonaws.com/ecr-role-arn  ecr          -
   );
 
   test('--html writes the page besides, and cannot write says why', async () => {
-    const html = join(mkdtempSync(join(tmpdir(), 'keyless-pull-audit-')), 'report.html');
+    const html = join(temporaryFolder(), 'report.html');
     const { io } = await runAudit(objects, { html });
 
     expect(readFileSync(html, 'utf8')).toMatch(/^<!doctype html>/);

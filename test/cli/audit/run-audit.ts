@@ -1,7 +1,8 @@
 // audit as a command over objects in memory, with a config or without, and what it says as JSON.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { audit, type AuditOptions } from '../../../src/cli/audit.ts';
 import { createHandClock } from '../../fakes/hand-clock.ts';
 import { createPrinted, type Printed } from '../fake-user-cluster.ts';
@@ -40,8 +41,15 @@ export async function runAudit(
   return { code, io, report: isJson ? (JSON.parse(io.stdout) as AuditReport) : ({} as AuditReport) };
 }
 
+/** Gone when the test that asked for it is over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'keyless-pull-audit-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
 export function configFile(text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'keyless-pull-audit-')), 'config.yaml');
+  const file = join(temporaryFolder(), 'config.yaml');
   writeFileSync(file, text);
   return file;
 }
