@@ -54,6 +54,9 @@ test('a control plane serves kubectl, tokens, its issuer and an audit log, survi
   });
   expect(await account('GET', '/openid/v1/jwks')).toMatchObject({ status: 200 });
 
+  const events = await admin<string>('GET', '/api/v1/namespaces?watch=1&timeoutSeconds=1');
+  expect(events.body.trim().split('\n').length).toBeGreaterThanOrEqual(4);
+
   const node = apiClient(controlPlane, tokens['node-a'] ?? '');
   expect(await node('GET', '/api/v1/namespaces/default/secrets')).toMatchObject({ status: 403 });
   expect(
