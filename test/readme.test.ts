@@ -1,4 +1,5 @@
-// What the README and the examples say is tried: commands, flags, files, names and configurations exist as they stand there.
+// What the README, the reference's commands and labels, and the examples say is tried: commands, flags, files, names and
+// configurations exist as they stand there.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,6 +12,9 @@ import { families } from '../src/registry/families.ts';
 import { loadTokenServerConfig } from '../src/token-server/token-server-config.ts';
 
 const readme = readFileSync('README.md', 'utf8');
+const contributing = readFileSync('CONTRIBUTING.md', 'utf8');
+const interfaces =
+  /\n## Commands\n[\s\S]*(?=\n## The config\n)/.exec(readFileSync('docs/reference.md', 'utf8'))?.[0] ?? '';
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   scripts: Record<string, string>;
   dependencies: Record<string, string>;
@@ -28,30 +32,32 @@ async function run(...words: string[]) {
   return { code, ...printed };
 }
 
-const matches = (pattern: RegExp) => [
-  ...new Set([...readme.matchAll(pattern)].map((match) => match[1] ?? '')),
+const matches = (pattern: RegExp, text = readme) => [
+  ...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? '')),
 ];
 
-describe('the README', () => {
-  test('names only npm scripts that exist', () => {
-    const named = matches(/npm (?:run )?([a-z:]+)/g).filter((name) => !['ci', 'pack'].includes(name));
+describe('the README, CONTRIBUTING and the reference', () => {
+  test('name only npm scripts that exist', () => {
+    const named = matches(/npm (?:run )?([a-z:]+)/g, readme + contributing + interfaces).filter(
+      (name) => !['ci', 'pack'].includes(name),
+    );
 
-    expect(named.length).toBeGreaterThan(3);
+    expect(named.length).toBeGreaterThan(10);
     for (const name of named) expect(manifest.scripts).toHaveProperty(name);
   });
 
-  test('names every command, and only commands that exist', async () => {
+  test('name every command, and only commands that exist', async () => {
     const { out } = await run('--help');
     const commands = [...out.matchAll(/^ {2}([a-z-]+) /gm)]
       .map((match) => match[1])
       .filter((name) => name !== 'help');
 
-    const named = matches(/`keyless-pull ([a-z-]+)/g);
+    const named = matches(/`keyless-pull ([a-z-]+)/g, interfaces);
 
     expect(new Set(named)).toEqual(new Set(commands));
   });
 
-  test('names only flags that exist', async () => {
+  test('name only flags that exist', async () => {
     const helps = await Promise.all(
       [
         'serve',
@@ -62,6 +68,7 @@ describe('the README', () => {
         'status',
         'explain',
         'release',
+        'uninstall',
         'test',
         'migrate',
       ].map((command) => run(command, '--help')),
@@ -69,19 +76,21 @@ describe('the README', () => {
     const known = helps.map(({ out }) => out).join('');
 
     // Helm's are its own.
-    const flags = matches(/^(?!helm )(.*)$/gm).flatMap((line) => line.match(/--[a-z]+(?:-[a-z]+)*/g) ?? []);
+    const flags = matches(/^(?!helm )(.*)$/gm, readme + interfaces).flatMap(
+      (line) => line.match(/--[a-z]+(?:-[a-z]+)*/g) ?? [],
+    );
     for (const flag of flags.filter((name) => !['--keep', '--node'].includes(name)))
       expect(known).toContain(flag);
   });
 
-  test('shows configurations that are accepted', () => {
+  test('show configurations that are accepted', () => {
     const blocks = matches(/```yaml\n([\s\S]*?)```/g).filter((block) => block.includes('kind: Config'));
 
     expect(blocks.length).toBeGreaterThan(0);
     for (const block of blocks) expect(() => parseConfig(block, 'README.md')).not.toThrow();
   });
 
-  test('says of every dependency what it is for, and of no other', () => {
+  test('say of every dependency what it is for, and of no other', () => {
     const sentence = /Dependencies: ([\s\S]*?)\.\n/.exec(readme)?.[1] ?? '';
     const named = [...sentence.matchAll(/`([^`]+)`/g)]
       .map((match) => match[1])
@@ -90,12 +99,12 @@ describe('the README', () => {
     expect(new Set(named)).toEqual(new Set(Object.keys(manifest.dependencies)));
   });
 
-  test('uses labels, annotations and names as the program has them', () => {
+  test('use labels, annotations and names as the program has them', () => {
     const values: unknown[] = Object.values(vocabulary);
     for (const { parameters } of Object.values<FamilyFacts>(families))
       values.push(...Object.keys(parameters).map((name) => `keyless-pull.dev/${name}`));
 
-    for (const name of matches(/`(keyless-pull\.dev\/[a-z-]+)/g)) expect(values).toContain(name);
+    for (const name of matches(/`(keyless-pull\.dev\/[a-z-]+)/g, interfaces)) expect(values).toContain(name);
     expect(readme).toContain(secretNameFor('web', 'team-registry', '', 'registry.team.example'));
   });
 });
