@@ -55,6 +55,14 @@ test('every alert has its runbook, and every runbook its alert', () => {
   expect(sectionsOf(runbooks)).toHaveLength(alerts.length);
 });
 
+test('the table of runbooks has every alert with its severity, in their order', () => {
+  const rows = [...runbooks.matchAll(/^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \|/gm)].map((row) => row.slice(1));
+
+  expect(rows).toEqual(
+    alerts.map(({ alert, labels }) => [alert, alert.toLowerCase(), labels['severity'] ?? '']),
+  );
+});
+
 test('every runbook says what it means, how to look, what to do, and when it is over', () => {
   const sections = runbooks.split(/^## (?=KeylessPull)/m).slice(1);
 
