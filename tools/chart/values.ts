@@ -48,7 +48,7 @@ const ConfigValues = z
   })
   .meta({
     description:
-      'what the program reads, as docs/reference.md has it; a change is taken up within seconds, without a restart',
+      'what the program reads, as docs/reference.md has it; a change is taken up within a minute or two, without a restart',
   });
 
 export const ChartValues = z.strictObject({
@@ -133,7 +133,7 @@ export const ChartValues = z.strictObject({
     .min(20)
     .max(3600)
     .default(30)
-    .meta({ description: 'draining takes about 15 seconds' }),
+    .meta({ description: 'draining takes up to 17 seconds, docs/operations.md' }),
   hostNetwork: z.boolean().default(false).meta({
     description:
       'for clusters whose API server cannot reach pods (EKS with another CNI); choose free ports, and no namespace with Pod Security above privileged',
