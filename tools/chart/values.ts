@@ -143,9 +143,7 @@ export const ChartValues = z.strictObject({
       https: portNumber
         .default(8443)
         .meta({ description: 'what the API server reaches through the Service' }),
-      metrics: portNumber
-        .default(9090)
-        .meta({ description: '/metrics and the probes of a worker, in plain HTTP' }),
+      metrics: portNumber.default(9090).meta({ description: '/metrics and the probes, in plain HTTP' }),
     })
     .prefault({})
     .meta({ description: 'where the processes listen' }),
