@@ -11,6 +11,16 @@ export function readText(path: string): string {
   }
 }
 
+/**
+ * Certificates to verify others with, as PEM. A text without any is refused: to Node an empty one means the system's
+ * authorities, which nobody asked for. @throws Problem `file-unreadable`
+ */
+export function readAuthorities(path: string): string {
+  const pem = readText(path);
+  if (/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(pem)) return pem;
+  throw new Problem('file-unreadable', `${path} holds no certificate`);
+}
+
 /** The text of a system error's code, for sentences: never its message, which repeats the path and more. */
 export function errnoText(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -2,7 +2,7 @@
 // rule's own endpoints and CA, and how long an answer is believed.
 import { Problem } from '../problem.ts';
 import { partsOf } from '../core/registry-family.ts';
-import { readText } from '../text-file.ts';
+import { readAuthorities } from '../text-file.ts';
 import { ask } from './ask.ts';
 import { families } from './families.ts';
 import { jwtExpiry } from './jwt-expiry.ts';
@@ -46,7 +46,7 @@ export function createExchange({ http, known = families }: ExchangeTools): Excha
     const family = known[rule.exchange.kind];
     if (!family) throw new TypeError(`no family is called ${rule.exchange.kind}`);
     const { certificateAuthorityFile } = rule.exchange;
-    const certificateAuthority = certificateAuthorityFile && authorityFrom(certificateAuthorityFile);
+    const certificateAuthority = certificateAuthorityFile && readAuthorities(certificateAuthorityFile);
     const deadline = clock.deadline(EXCHANGE_MS, signal);
     let skewMs = 0;
     const onDate = (skew: number) => {
@@ -62,13 +62,6 @@ export function createExchange({ http, known = families }: ExchangeTools): Excha
       throw skewed(error, skewMs, need.host);
     }
   };
-}
-
-/** Read anew every time, for files are changed. An empty one would mean the system's authorities, which nobody asked for. */
-function authorityFrom(file: string): string {
-  const pem = readText(file);
-  if (/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(pem)) return pem;
-  throw new Problem('file-unreadable', `${file} holds no certificate`);
 }
 
 function familyCall(

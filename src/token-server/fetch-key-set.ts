@@ -4,7 +4,7 @@ import { Agent } from 'undici';
 import * as z from 'zod';
 import type { Clock } from '../clock.ts';
 import { SecretText } from '../secret-text.ts';
-import { readText } from '../text-file.ts';
+import { readAuthorities, readText } from '../text-file.ts';
 import type { Fetch, JsonCall } from './json-call.ts';
 import { CALL_DEADLINE_MS, callJson, malformed, parseAnswer } from './json-call.ts';
 import type { TrustedIssuer } from './trusted-issuer.ts';
@@ -39,7 +39,7 @@ export async function fetchKeySet(
   { clock, fetch }: { clock: Clock; fetch?: Fetch | undefined },
 ): Promise<JSONWebKeySet> {
   const { certificateAuthorityFile, bearerFile } = source;
-  const ca = certificateAuthorityFile === undefined ? {} : { ca: readText(certificateAuthorityFile) };
+  const ca = certificateAuthorityFile === undefined ? {} : { ca: readAuthorities(certificateAuthorityFile) };
   const bearer = bearerFile === undefined ? undefined : new SecretText(readText(bearerFile).trim());
   // An agent per round, because a round is rare and the next one may have another CA.
   const agent = new Agent({ allowH2: false, connect: ca });

@@ -3,7 +3,7 @@ import { Agent } from 'undici';
 import * as z from 'zod';
 import type { Clock } from '../clock.ts';
 import { SecretText } from '../secret-text.ts';
-import { readText } from '../text-file.ts';
+import { readAuthorities, readText } from '../text-file.ts';
 import type { KeySource } from './fetch-key-set.ts';
 import type { Fetch } from './json-call.ts';
 import { CALL_DEADLINE_MS, callJson, parseAnswer } from './json-call.ts';
@@ -50,7 +50,7 @@ export function createTokenReviewer(
 
   /** One agent for as long as the CA is the same: a connection is then worth many reviews. */
   function agentForNow(): Agent {
-    const ca = certificateAuthorityFile === undefined ? undefined : readText(certificateAuthorityFile);
+    const ca = certificateAuthorityFile === undefined ? undefined : readAuthorities(certificateAuthorityFile);
     if (agent && ca === knownCa) return agent;
     void agent?.close();
     knownCa = ca;

@@ -1,4 +1,5 @@
 // The issuer's keys over time: rotation, outage, cool-down; and what of its answers is not believed.
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fetch as undiciFetch } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { showError } from '../../src/log.ts';
@@ -280,6 +281,25 @@ describe('where an issuer is found', () => {
 
     expect(problem).toMatchObject({ code: 'file-unreadable' });
     expect(problem.message).toContain('/nowhere/ca.pem');
+  });
+
+  test('a CA file without a certificate is refused, and the authorities of the system are not asked instead', async () => {
+    await using trust = await setUpTrust();
+    trust.folder.write('ca.pem', '');
+    // What the system would vouch for, this once the issuer too.
+    const system = getCACertificates('default');
+    setDefaultCACertificates([...system, trust.issuer.certificateAuthorityPem]);
+    try {
+      const problem = await problemAtStart(trust.verifier);
+
+      expect(problem).toMatchObject({
+        code: 'file-unreadable',
+        message: `${trust.trusted.certificateAuthorityFile} holds no certificate`,
+      });
+      expect(trust.issuer.requests).toEqual([]);
+    } finally {
+      setDefaultCACertificates(system);
+    }
   });
 
   test('no redirect is followed, whoever fetches', async () => {

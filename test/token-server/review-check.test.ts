@@ -1,4 +1,5 @@
 // The API server as the judge: what it is asked, what of its answers is believed, and for how long.
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { generateKeyPair } from 'jose';
@@ -233,6 +234,22 @@ test('an issuer without tokenReview is the cluster of the pod itself, asked as t
 
   expect(problem.code).toBe('file-unreadable');
   expect(problem.message).toContain('/var/run/secrets/kubernetes.io/serviceaccount/ca.crt');
+});
+
+test('an API server whose CA file is empty is not shown our token on the word of another authority', async () => {
+  await using world = await setUp();
+  world.folder.write('api-ca.pem', '');
+  const system = getCACertificates('default');
+  setDefaultCACertificates([...system, world.double.server.certificateAuthorityPem]);
+  try {
+    const problem = await problemAtStart(world.verifier);
+
+    expect(problem).toMatchObject({ code: 'file-unreadable' });
+    expect(problem.message).toMatch(/api-ca\.pem holds no certificate$/);
+    expect(world.double.server.requests).toEqual([]);
+  } finally {
+    setDefaultCACertificates(system);
+  }
 });
 
 describe('garbage', () => {
