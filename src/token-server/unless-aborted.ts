@@ -9,8 +9,9 @@ export function unlessAborted<Result>(
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(new Problem('deadline', sentence));
+    // Listened to in any case: a rejection that nobody hears ends the process.
+    void promise.then(resolve, reject).then(() => signal.removeEventListener('abort', stop));
     if (signal.aborted) return stop();
     signal.addEventListener('abort', stop, { once: true });
-    void promise.then(resolve, reject).then(() => signal.removeEventListener('abort', stop));
   });
 }

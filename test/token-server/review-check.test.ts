@@ -221,6 +221,22 @@ describe('an API server that cannot be asked', () => {
   });
 });
 
+test('a review that fails after its only caller has gone is nobody’s trouble', async () => {
+  await using world = await setUp();
+  await world.verify(world.issuer.token());
+  world.double.server.mood = 'stalling';
+
+  const problem = await problemOf(
+    world.verify(world.issuer.token({ claims: { jti: 'b' } }), AbortSignal.abort()),
+  );
+  await until(() => world.double.reviews() === 2);
+  // An unhandled rejection would fail the run.
+  await world.clock.advance(CALL_DEADLINE_MS);
+  await new Promise((resolve) => setImmediate(resolve));
+
+  expect(problem).toMatchObject({ code: 'deadline' });
+});
+
 test('an issuer without tokenReview is the cluster of the pod itself, asked as the pod', async () => {
   await using world = await setUp();
   const trusted: TrustedIssuer = {
