@@ -16,6 +16,12 @@ import type { Login, PluginAnswer, PluginRequest } from './protocol.ts';
 /** Below the kubelet's minute, with room for a process to start on a busy node and to say what went wrong. */
 const ANSWER_MS = 45_000;
 
+/**
+ * How long an answer that lacks a login is remembered: it may be there at the next try, and the kubelet asks nobody
+ * before that. Long enough for the pods of one start, and shorter than the kubelet's back-off gets.
+ */
+const PARTIAL_SECONDS = 60;
+
 /** Nothing for this image from this provider: the kubelet goes on with the next one. Not remembered, for rules change. */
 const NOTHING: PluginAnswer = { cacheKeyType: 'Image', cacheSeconds: 0, auth: {} };
 
@@ -140,7 +146,10 @@ function answerWith(
   const auth = asked === 1 ? [[host, logins[0]]] : logins.map((login, at) => [keys[at], login]);
   return {
     cacheKeyType: asked === 1 ? 'Registry' : 'Image',
-    cacheSeconds: cacheSecondsOf(credentials, now),
+    cacheSeconds: Math.min(
+      cacheSecondsOf(credentials, now),
+      credentials.length < asked ? PARTIAL_SECONDS : Infinity,
+    ),
     auth: Object.fromEntries(auth),
   };
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { patternMatches } from '../../src/cli/kubelet/image-pattern.ts';
 import { answerRequest } from '../../src/plugin/answer.ts';
+import { Problem } from '../../src/problem.ts';
 import { SecretText } from '../../src/secret-text.ts';
 import { createHandClock } from '../fakes/hand-clock.ts';
 import { createFakeIssuer } from '../fakes/fake-issuer.ts';
@@ -27,15 +28,22 @@ ${more}`,
     'config.yaml',
   );
 
-async function ask(config: ReturnType<typeof rules>, image: string, roles: readonly string[]) {
+async function ask(
+  config: ReturnType<typeof rules>,
+  image: string,
+  roles: readonly string[],
+  { refused, lifeMs = 600_000 }: { refused?: string; lifeMs?: number } = {},
+) {
   const clock = createHandClock();
   await using issuer = await createFakeIssuer({ clock, audience: AUDIENCE });
   const asked: string[] = [];
   const exchange: Exchange = async (_call, { planned, issuedAt }) => {
     const { principal } = planned.need;
     asked.push(`${planned.need.identity.namespace}/${planned.need.identity.account} ${planned.rule.name}`);
+    if (refused !== undefined && principal === role(refused))
+      throw new Problem('exchange-waiting', 'the trust is not known everywhere yet');
     const password = new SecretText(principal);
-    return { hosts: [HOST], username: 'AWS', password, issuedAt, expiresAt: clock.now() + 600_000 };
+    return { hosts: [HOST], username: 'AWS', password, issuedAt, expiresAt: clock.now() + lifeMs };
   };
   const annotations = { 'keyless-pull.dev/role-arn': roles.map(role).join(',') };
   const token = new SecretText(await issuer.token());
@@ -73,6 +81,18 @@ test('ten minutes are remembered for nine', async () => {
   const { answer } = await ask(rules(), `${HOST}/app`, ['a']);
 
   expect(answer).toMatchObject({ cacheKeyType: 'Registry', cacheSeconds: 540 });
+});
+
+test('an answer that lacks one of several logins is remembered for a minute, not for the life of the others', async () => {
+  const hours = { lifeMs: 12 * 3_600_000 };
+  const whole = await ask(rules(), `${HOST}/app`, ['a', 'b'], hours);
+  const partial = await ask(rules(), `${HOST}/app`, ['a', 'b'], { ...hours, refused: 'b' });
+  const ending = await ask(rules(), `${HOST}/app`, ['a', 'b'], { lifeMs: 90_000, refused: 'b' });
+
+  expect(whole.answer.cacheSeconds).toBe(12 * 3600 * 0.9);
+  expect(Object.values(partial.answer.auth).map(({ password }) => password.reveal())).toEqual([role('a')]);
+  expect(partial.answer.cacheSeconds).toBe(60);
+  expect(ending.answer.cacheSeconds).toBe(30);
 });
 
 test('a rule that is more exact answers, unless only labels of the namespace could tell whether it is meant', async () => {
