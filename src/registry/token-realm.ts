@@ -41,6 +41,8 @@ export const tokenRealm: RegistryFamily = {
         `${need.host} wants the token at another host: name it as exchange.endpoints.realm of rule ${need.rule} if it is to be trusted`,
       );
     }
+    // As every client does it: what the realm brings along is kept.
+    for (const [name, value] of named.searchParams) realm.searchParams.append(name, value);
     realm.searchParams.set('service', challenge.service);
     realm.searchParams.set('account', user);
     await ask({ url: realm, basic: { username: user, password: token }, answer: z.object({}), refusal });

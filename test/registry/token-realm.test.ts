@@ -66,6 +66,20 @@ describe('a login', () => {
     });
   });
 
+  test('is tried with the query that the realm itself has, as runtimes do', async () => {
+    await using stack = await openRegistry();
+    const { world, registry } = stack;
+    registry.realm = `${registry.realm}?client_id=team%2Fa&account=somebody`;
+
+    await exchangeAt(world, registry, WISH);
+
+    expect([...(registry.requests[1]?.query ?? [])]).toEqual([
+      ['client_id', 'team/a'],
+      ['account', 'team-a/builder'],
+      ['service', registry.service],
+    ]);
+  });
+
   test('has the name that the rule says', async () => {
     await using stack = await openRegistry({ username: 'cluster' });
     const { world, registry } = stack;
@@ -141,7 +155,7 @@ describe('a realm at another host', () => {
 
     const credential = await exchangeAt(world, registry, wishFor({ realm: other.url }));
 
-    // The rule says where the realm is; what the registry says of it counts for its path alone.
+    // The rule says where the realm is; what the registry says of it counts for its path and query alone.
     expect(other.accepts(credential.username, credential.password.reveal())).toBe(true);
   });
 
