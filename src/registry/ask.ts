@@ -68,7 +68,8 @@ async function tryOnce<Schema extends z.ZodType>(
   const date = Date.parse(answer.header('date') ?? '');
   if (!Number.isNaN(date)) tools.onDate(date - midway);
   if (answer.status !== 200 && answer.status !== 201 && !step.alsoGood?.includes(answer.status)) {
-    return refusedBy(step, host, answer, clock.now());
+    // A date in Retry-After is by the clock that wrote it.
+    return refusedBy(step, host, answer, Number.isNaN(date) ? clock.now() : date);
   }
   return { kind: 'answer', answer: { data: readAnswer(step, host, answer), startedAt } };
 }

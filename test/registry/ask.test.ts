@@ -106,6 +106,17 @@ describe('Retry-After', () => {
     expect(probe.world.clock.pauses).toEqual([4000]);
   });
 
+  test('as an HTTP date is by the clock of who sent it, however wrong that is', async () => {
+    await using probe = await openProbe();
+    probe.server.dateSkewMs = HOUR_MS;
+    probe.server.retryAfter = at(HOUR_MS + 4000, probe);
+    probe.server.nextMoods.push('throttling');
+
+    await probe.exchange();
+
+    expect(probe.world.clock.pauses).toEqual([4000]);
+  });
+
   test.for<[string, string | ((probe: Probe) => string), number]>([
     ['a minute', '60', 60_000],
     ['a date in ten minutes', (probe) => at(600_000, probe), 600_000],
