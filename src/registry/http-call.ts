@@ -1,6 +1,7 @@
 // One HTTPS request and its answer. The only file of registry/ that touches a socket, and one of the few in which a secret
 // becomes text: https alone, no redirects, bounded bodies, the rule's own CA, the environment's proxy.
 import type * as https from 'node:https';
+import type { Duplex } from 'node:stream';
 import { SecretText } from '../secret-text.ts';
 import type { RequestFields } from './registry-family.ts';
 
@@ -32,6 +33,11 @@ const MOST_AGENTS = 64;
 
 type Https = typeof https;
 
+/** Agents hand all options of a request to what makes its connection. */
+interface Options extends https.RequestOptions {
+  onConnection?(connection: Duplex): void;
+}
+
 /** `proxy`: HTTPS_PROXY, NO_PROXY and their lower-case twins. */
 export function createHttpCall(proxy: Readonly<Record<string, string | undefined>> = {}): HttpCall {
   const agents = new Map<string, https.Agent>();
@@ -48,6 +54,12 @@ export function createHttpCall(proxy: Readonly<Record<string, string | undefined
       proxyEnv: proxy,
       ...(certificateAuthority && { ca: certificateAuthority }),
     });
+    const { createConnection } = agent;
+    agent.createConnection = (options: Options, done) => {
+      const connection = createConnection.call(agent, options, done);
+      if (connection) options.onConnection?.(connection);
+      return connection;
+    };
     agents.set(certificateAuthority, agent);
     return agent;
   }
@@ -67,8 +79,10 @@ function send(
   agent: https.Agent,
 ): Promise<HttpAnswer> {
   const text = body instanceof SecretText ? body.reveal() : body;
-  const options: https.RequestOptions = {
+  let connection: Duplex | undefined;
+  const options: Options = {
     agent,
+    onConnection: (made) => (connection = made),
     method,
     signal,
     headers: {
@@ -78,7 +92,11 @@ function send(
   };
   return new Promise((resolve, reject) => {
     // Node ends a request only once it has a connection: in the agent's queue or at a proxy that stalls it has none.
-    const end = () => reject(new DOMException('the request was ended', 'AbortError'));
+    const end = () => {
+      reject(new DOMException('the request was ended', 'AbortError'));
+      // Else a proxy that stalls is waited for by the process, which cannot end, and the connection is never given back.
+      if (connection && !outgoing.socket) connection.destroy();
+    };
     if (signal.aborted) return end();
     signal.addEventListener('abort', end, { once: true });
     const outgoing = request(url, options, (incoming) => {
@@ -106,7 +124,11 @@ function send(
     });
     outgoing.on('error', (error) => reject(bare(error)));
     // After whatever else there is; an answer that changes the protocol ends without any.
-    outgoing.on('close', () => reject(new Error('the answer was cut')));
+    outgoing.on('close', () => {
+      // The connection may be another request's next.
+      signal.removeEventListener('abort', end);
+      reject(new Error('the answer was cut'));
+    });
     outgoing.end(text);
   });
 }

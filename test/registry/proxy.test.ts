@@ -13,19 +13,27 @@ interface Proxy extends AsyncDisposable {
   /** The hosts that tunnels were asked to. */
   readonly tunnels: string[];
   readonly authorizations: (string | undefined)[];
-  /** Instead of a tunnel; `stall`: nothing at all. */
+  /** Instead of a tunnel; `stall`: nothing at all, `tunnel, then stall`: nothing comes through it. */
   answer: string | undefined;
+  /** Connections that are open at it. */
+  open(): number;
 }
 
 async function openProxy(): Promise<Proxy> {
   const sockets = new Set<Socket>();
   const server = createServer((_request, response) => void response.writeHead(405).end());
-  server.on('connection', (socket: Socket) => void sockets.add(socket));
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
   server.on('connect', (request: IncomingMessage, socket: Socket) => {
     proxy.tunnels.push(request.url ?? '');
     proxy.authorizations.push(request.headers['proxy-authorization']);
     socket.on('error', () => undefined);
-    if (proxy.answer === 'stall') return;
+    if (proxy.answer?.endsWith('stall')) {
+      if (proxy.answer !== 'stall') socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+      return void socket.resume().on('end', () => socket.end());
+    }
     if (proxy.answer !== undefined) return void socket.end(proxy.answer);
     const [name, port] = (request.url ?? '').split(':');
     const through = connect(Number(port), name, () => {
@@ -43,6 +51,7 @@ async function openProxy(): Promise<Proxy> {
     tunnels: [],
     authorizations: [],
     answer: undefined,
+    open: () => sockets.size,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
@@ -125,19 +134,37 @@ describe('a proxy that makes no tunnel', () => {
     expect(problem.message).toBe(`${probe.server.host} cannot be reached: ECONNREFUSED`);
   });
 
-  test('because it stalls is given up when the time is up', async () => {
-    await using proxy = await openProxy();
-    await using probe = await openProbe();
-    proxy.answer = 'stall';
-    const ending = new AbortController();
+  test.for(['stall', 'tunnel, then stall'])(
+    'because of a %s is given up when the time is up, with its connection',
+    async (answer) => {
+      await using proxy = await openProxy();
+      await using probe = await openProbe();
+      proxy.answer = answer;
+      const ending = new AbortController();
 
-    const ended = probe.problem({
-      http: createHttpCall({ HTTPS_PROXY: proxy.url }),
-      signal: ending.signal,
-    });
-    while (proxy.tunnels.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    ending.abort();
+      const ended = probe.problem({
+        http: createHttpCall({ HTTPS_PROXY: proxy.url }),
+        signal: ending.signal,
+      });
+      while (proxy.tunnels.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      ending.abort();
 
-    expect((await ended).code).toBe('exchange-unreachable');
-  });
+      expect((await ended).code).toBe('exchange-unreachable');
+      // Else a plugin would not end before the kubelet ends it.
+      while (proxy.open() > 0) await new Promise((resolve) => setImmediate(resolve));
+    },
+  );
+});
+
+test('a tunnel outlives the deadline of the request that it was made for', async () => {
+  await using proxy = await openProxy();
+  await using probe = await openProbe();
+  const http = createHttpCall({ HTTPS_PROXY: proxy.url });
+  const ending = new AbortController();
+  await probe.exchange({ http, signal: ending.signal });
+
+  ending.abort();
+  await probe.exchange({ http });
+
+  expect(proxy.tunnels).toHaveLength(1);
 });
