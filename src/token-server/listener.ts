@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from 'node:http';
 import type { ServerOptions } from 'node:https';
 import { createServer as createHttpsServer } from 'node:https';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { errnoText } from '../text-file.ts';
 import type { Log } from '../log.ts';
@@ -49,8 +49,14 @@ export async function listen({
     response.once('close', () => unanswered.delete(response));
     handler(request, response);
   };
-  const limits = { requestTimeout: 15_000, headersTimeout: 10_000, keepAliveTimeout: 90_000 };
-  const secure = tls && secureServer({ ...limits, ...contextOf(tls.current()) }, serve);
+  const limits = {
+    requestTimeout: 15_000,
+    headersTimeout: 10_000,
+    keepAliveTimeout: 90_000,
+    connectionsCheckingInterval: 5_000,
+  };
+  const secure =
+    tls && secureServer({ ...limits, handshakeTimeout: 10_000, ...contextOf(tls.current()) }, serve);
   const server = secure ?? createHttpServer(limits, serve);
   const ignoreChanges = tls?.onChange((pair) => {
     try {
@@ -60,6 +66,12 @@ export async function listen({
     }
   });
   server.maxConnections = MOST_CONNECTIONS;
+  // closeAllConnections knows those alone whose TLS is settled.
+  const connections = new Set<Socket>();
+  server.on('connection', (connection: Socket) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  });
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
@@ -90,7 +102,7 @@ export async function listen({
       const late = clock.sleep(DRAIN_MS, patience.signal).catch(() => undefined);
       await Promise.race([closed, late]);
       patience.abort();
-      server.closeAllConnections();
+      for (const connection of connections) connection.destroy();
       await closed;
     },
   };

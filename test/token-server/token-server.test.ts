@@ -1,6 +1,7 @@
 // The program as a whole, on a real port: start, serve, stop, or say why not.
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { Agent, fetch } from 'undici';
 import { describe, expect, test } from 'vitest';
@@ -124,6 +125,25 @@ describe('the token server', () => {
     const response = await held;
     expect([response.status, response.headers.get('connection')]).toEqual([401, 'close']);
     await stopped;
+  });
+
+  test('stops though somebody holds a connection on which nothing is ever said', async () => {
+    await using world = await setUp();
+    const { servingChain, servingKey } = world.files;
+    const tls = `tls: { certificateFile: ${servingChain}, keyFile: ${servingKey} }`;
+    const server = await runTokenServer({ config: world.config(tls) }, world.io);
+    const silent = connect(Number(new URL(server.url).port), '127.0.0.1').on('error', () => undefined);
+    await once(silent, 'connect');
+    // Connections are taken in their order: the silent one is there when this answer is.
+    const dispatcher = new Agent({ allowH2: false, connect: { ca: world.authority.certificatePem } });
+    await (await fetch(`${server.url}/healthz`, { dispatcher })).text();
+    await dispatcher.close();
+
+    const stopped = server[Symbol.asyncDispose]();
+    await world.clock.advance(5000);
+
+    await stopped;
+    silent.destroy();
   });
 
   test('gives new connections the new serving certificate, and keeps the old ones', async () => {
