@@ -150,6 +150,7 @@ function challengeOf(header: string | undefined): Record<string, string> {
   if (header === undefined) return { scheme: 'nothing' };
   const [, bearer] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(header) ?? [];
   if (bearer === undefined) return { scheme: /(?:^|,\s*)basic(?:\s|$)/i.test(header) ? 'basic' : 'unknown' };
-  const fields = [...bearer.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]);
+  // Each word is tried once, from its beginning: a long one without a value would be tried from every letter.
+  const fields = [...bearer.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]);
   return { ...Object.fromEntries(fields), scheme: 'bearer' };
 }

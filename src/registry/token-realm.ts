@@ -53,5 +53,8 @@ export const tokenRealm: RegistryFamily = {
 /** RFC 9110 section 11.6.1, as far as registries use it: one Bearer challenge with quoted parameters. */
 function challengeOf(header: string): Record<string, string> {
   if (!/^bearer\s/i.test(header)) throw new TypeError('no Bearer challenge');
-  return Object.fromEntries([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]));
+  // Each word is tried once, from its beginning: a long one without a value would be tried from every letter.
+  return Object.fromEntries(
+    [...header.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
+  );
 }
