@@ -30,7 +30,8 @@ export function createValidateServiceAccount(tools: ValidateTools): ValidatePod 
     if (isOptedIn && notes.faults.length > 0)
       return deny('annotations-malformed', notes.faults.join('; '), { facts, warnings });
 
-    const added = account.pullSecrets.some((secret) => !before?.pullSecrets.includes(secret));
+    const old = new Set(before?.pullSecrets);
+    const added = account.pullSecrets.some((secret) => !old.has(secret));
     const labels = namespace?.labels ?? {};
     if (!added || staticPullSecretsMode(labels, policy.defaultMode) === 'off')
       return allow('no-finding', { facts, warnings });
@@ -46,7 +47,7 @@ export function createValidateServiceAccount(tools: ValidateTools): ValidatePod 
     const verdict = policyVerdict(mode, findings, {
       facts,
       hint: accountHint(account),
-      mayDeny: (finding) => !before?.pullSecrets.includes(finding.secret) && mayRefuse(finding),
+      mayDeny: (finding) => !old.has(finding.secret) && mayRefuse(finding),
       notes: [],
     });
     return { ...verdict, warnings: [...verdict.warnings, ...warnings] };
