@@ -136,12 +136,12 @@ function failedImagesOf(spec: Fields, status: Fields, images: readonly PodImage[
   const kinds = Object.keys(ORIGINS);
   const reasonOf = ({ state }: Fields) => fieldsOf(fieldsOf(state)['waiting'])['reason'];
   const statuses = kinds.flatMap((kind) => listOf(status[`${kind}Statuses`]));
-  const names = namesOf(statuses.filter((one) => PULL_FAILURES.includes(reasonOf(one))));
+  const names = new Set(namesOf(statuses.filter((one) => PULL_FAILURES.includes(reasonOf(one)))));
   const failing = kinds
     .flatMap((kind) => listOf(spec[`${kind}s`]))
-    .filter(({ name }) => names.includes(textOf(name)));
-  const mounts = failing.flatMap(({ volumeMounts }) => namesOf(volumeMounts));
-  const isFailing = ({ origin, name }: PodImage) => (origin === 'volume' ? mounts : names).includes(name);
+    .filter(({ name }) => names.has(textOf(name)));
+  const mounts = new Set(failing.flatMap(({ volumeMounts }) => namesOf(volumeMounts)));
+  const isFailing = ({ origin, name }: PodImage) => (origin === 'volume' ? mounts : names).has(name);
   return kept(images.filter(isFailing).map(({ image }) => image));
 }
 
