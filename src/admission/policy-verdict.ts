@@ -6,7 +6,7 @@ export type ValidateMode = Exclude<PolicyMode, 'off'>;
 
 /** An exemption that ends within these days, today's included, is announced. */
 const ANNOUNCED_DAYS = 14;
-/** Listed one by one in a denial; of the rest only the number. */
+/** Listed one by one in a denial or an audit annotation; of the rest only the number. */
 const MOST_LISTED = 10;
 
 /** What was judged. */
@@ -42,9 +42,14 @@ export function policyVerdict(mode: ValidateMode, findings: readonly Finding[], 
 
 function denialText(denied: readonly Finding[], first: Finding, { hint }: Judged): string {
   if (denied.length === 1) return first.message;
-  const more = denied.length - MOST_LISTED;
-  const listed = denied.slice(0, MOST_LISTED).map(({ what }) => what);
-  return `${[...listed, ...(more > 0 ? [`and ${more} more`] : []), first.cure].join('; ')} (${hint})`;
+  const listed = firstOf(denied.map(({ what }) => what));
+  return `${[...listed, first.cure].join('; ')} (${hint})`;
+}
+
+/** Those that are listed, and the number of the rest. */
+function firstOf(texts: readonly string[]): string[] {
+  const more = texts.length - MOST_LISTED;
+  return [...texts.slice(0, MOST_LISTED), ...(more > 0 ? [`and ${more} more`] : [])];
 }
 
 function warningsOf(warned: readonly Finding[], mode: ValidateMode, { consequence }: Judged): string[] {
@@ -62,15 +67,14 @@ function announcements(findings: readonly Finding[]): string[] {
 }
 
 function auditOf(findings: readonly Finding[]): Readonly<Record<string, string>> {
-  const listed = findings.slice(0, MOST_LISTED);
-  const open = listed
-    .filter(({ exemption }) => !exemption)
-    .map(({ secret, origin }) => `${secret} (${origin})`);
-  const exempt = listed.flatMap(({ secret, exemption }) =>
+  const open = findings.flatMap(({ secret, origin, exemption }) =>
+    exemption ? [] : [`${secret} (${origin})`],
+  );
+  const exempt = findings.flatMap(({ secret, exemption }) =>
     exemption ? [`${secret} until ${exemption.until}: ${exemption.reason}`] : [],
   );
   return {
-    ...(open.length > 0 && { 'static-pull-secrets': open.join(', ') }),
-    ...(exempt.length > 0 && { exempt: exempt.join('; ') }),
+    ...(open.length > 0 && { 'static-pull-secrets': firstOf(open).join(', ') }),
+    ...(exempt.length > 0 && { exempt: firstOf(exempt).join('; ') }),
   };
 }
