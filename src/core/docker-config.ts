@@ -2,6 +2,7 @@
 // is exactly one, for config.json cannot be merged.
 import { notGiven, quoted } from './in-pod-request.ts';
 import { principalsOf } from './identity-parameters.ts';
+import { enforcesMountableSecrets } from './mountable-secrets.ts';
 import { servesHost, type RegistryRule } from './registry-rule.ts';
 import { DOCKER_CONFIG_ANNOTATION, ENFORCE_MOUNTABLE_ANNOTATION } from './vocabulary.ts';
 import type { AccountView } from './pod-view.ts';
@@ -47,7 +48,7 @@ export function dockerConfigSource(
   if (!rule.delivery.includes('secret'))
     return refuse('not-in-pod', `rule ${name} is served by the node and has no Secret (delivery: kubelet)`);
   // The API server refuses the volume, and so the whole pod, unless the account lists the name under `secrets` too.
-  if (account.annotations[ENFORCE_MOUNTABLE_ANNOTATION] === 'true')
+  if (enforcesMountableSecrets(account))
     return refuse(
       'mountable-secrets',
       `ServiceAccount ${account.name} enforces mountable secrets: remove its annotation ${ENFORCE_MOUNTABLE_ANNOTATION}`,

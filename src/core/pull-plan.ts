@@ -4,6 +4,7 @@ import { parseImageReference } from './image-reference.ts';
 import { principalsOf, type Principal, type Principals } from './identity-parameters.ts';
 import { dockerConfigSource, mountedDockerConfig, type MountedDockerConfig } from './docker-config.ts';
 import { inPodRequestOf } from './in-pod-request.ts';
+import { enforcesMountableSecrets } from './mountable-secrets.ts';
 import { secretNameFor } from './pull-secret.ts';
 import { ruleForHost, ruleSpeaksOf, type RegistryRule } from './registry-rule.ts';
 import { mountedTokens, tokenSources, type MountedTokens, type TokenSource } from './token-volume.ts';
@@ -178,10 +179,7 @@ function refusalOf(
       message: `this pod needs more than ${settings.needsPerPod} credentials: none is added for ${need.host}`,
     };
   }
-  if (
-    account.annotations[ENFORCE_MOUNTABLE_ANNOTATION] === 'true' &&
-    !account.pullSecrets.includes(need.secretName)
-  ) {
+  if (enforcesMountableSecrets(account) && !account.pullSecrets.includes(need.secretName)) {
     return {
       reason: 'mountable-secrets',
       message: `ServiceAccount ${account.name} enforces mountable secrets: add ${need.secretName} to its imagePullSecrets, or remove the annotation ${ENFORCE_MOUNTABLE_ANNOTATION}`,
