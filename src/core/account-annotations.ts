@@ -19,6 +19,9 @@ const ABOUT_PULLS = [PROVISIONER, 'eks.amazonaws.com/ecr-', 'kubernetes.azure.co
 /** The provisioner's that are no parameter, and read wherever one of its parameters is. */
 const BESIDE = ['registry', 'audience', 'secret-name'].map((name) => `${PROVISIONER}${name}`);
 
+/** More are shown to nobody, and a tenant's ten thousand unknown names would be compared with all that are known. */
+const MOST_SUGGESTIONS = 16;
+
 /** Of those annotations that are new or have another value than in `before`. */
 export function annotationNotesOf(
   annotations: Annotations,
@@ -27,22 +30,26 @@ export function annotationNotesOf(
 ): AnnotationNotes {
   const faults: string[] = [];
   const warnings: string[] = [];
+  const nearest: Nearest = (name, known) =>
+    warnings.length < MOST_SUGGESTIONS ? nearestName(name, known()) : undefined;
   for (const [annotation, value] of Object.entries(annotations)) {
     if (before[annotation] === value) continue;
     const [prefix = '', name = ''] = annotation.split('/');
     const isOurs = prefix === API_GROUP || prefix.endsWith(`.${API_GROUP}`);
-    if (!isOurs) warnings.push(...foreignWarnings(annotation, value, rules));
+    if (!isOurs) warnings.push(...foreignWarnings(annotation, value, rules, nearest));
     else if (annotation === MOUNT_ANNOTATION || annotation === DOCKER_CONFIG_ANNOTATION)
       warnings.push(`annotation ${annotation} is for pods: nobody reads it on an account`);
     else {
       const rule = prefix === API_GROUP ? undefined : prefix.slice(0, -API_GROUP.length - 1);
-      const judged = judgeOurs({ annotation, name, value, rule, annotations }, rules);
+      const judged = judgeOurs({ annotation, name, value, rule, annotations }, rules, nearest);
       if (judged.fault !== undefined) faults.push(`annotation ${annotation}: ${judged.fault}`);
       if (judged.warning !== undefined) warnings.push(`annotation ${annotation}: ${judged.warning}`);
     }
   }
   return { faults, warnings };
 }
+
+type Nearest = (name: string, known: () => readonly string[]) => string | undefined;
 
 interface Ours {
   readonly annotation: string;
@@ -61,14 +68,12 @@ interface Judged {
 function judgeOurs(
   { annotation, name, value, rule, annotations }: Ours,
   rules: readonly RegistryRule[],
+  nearest: Nearest,
 ): Judged {
   const meant = rules.filter((each) => rule === undefined || each.name === rule);
   if (rule !== undefined && meant.length === 0) {
-    const nearest = nearestName(
-      rule,
-      rules.map((each) => each.name),
-    );
-    return { warning: `there is no rule ${rule}${didYouMean(nearest && `${nearest}.${API_GROUP}/${name}`)}` };
+    const other = nearest(rule, () => rules.map((each) => each.name));
+    return { warning: `there is no rule ${rule}${didYouMean(other && `${other}.${API_GROUP}/${name}`)}` };
   }
   if (name === PREWARM_ANNOTATION.slice(API_GROUP.length + 1)) {
     if (value !== 'true' && value !== 'false') return { fault: 'write "true" or "false"' };
@@ -77,11 +82,10 @@ function judgeOurs(
   }
   const takers = meant.filter((each) => isAccountsToSet(each, name));
   if (takers.length === 0) {
-    const known = [...new Set(meant.flatMap(settableBy))];
     const isKnown = meant.some((each) => each.parameters?.[name] !== undefined);
-    const nearest = isKnown ? undefined : nearestName(name, known);
+    const other = isKnown ? undefined : nearest(name, () => meant.flatMap(settableBy));
     const says = rule === undefined ? 'no rule lets' : `rule ${rule} does not let`;
-    const hint = didYouMean(nearest && annotation.replace(/[^/]*$/, nearest));
+    const hint = didYouMean(other && annotation.replace(/[^/]*$/, other));
     return { warning: `${says} accounts set ${name}${hint}` };
   }
   if (value.trim() === '') return {};
@@ -101,7 +105,12 @@ function judgeOurs(
     : { warning: `rule ${first.rule} cannot take it: ${first.fault}` };
 }
 
-function foreignWarnings(annotation: string, value: string, rules: readonly RegistryRule[]): string[] {
+function foreignWarnings(
+  annotation: string,
+  value: string,
+  rules: readonly RegistryRule[],
+  nearest: Nearest,
+): string[] {
   const readers = rules.flatMap((rule) =>
     settableBy(rule).flatMap((key) => (acceptedFor(rule, key).includes(annotation) ? [{ rule, key }] : [])),
   );
@@ -114,8 +123,8 @@ function foreignWarnings(annotation: string, value: string, rules: readonly Regi
   const accepted = rules.flatMap((rule) => settableBy(rule).flatMap((key) => acceptedFor(rule, key)));
   if (BESIDE.includes(annotation) && accepted.some((each) => each.startsWith(PROVISIONER))) return [];
   const beside = accepted.some((each) => each.startsWith(PROVISIONER)) ? BESIDE : [];
-  const nearest = nearestName(annotation, [...accepted, ...beside]);
-  return [`no rule accepts the annotation ${annotation}${didYouMean(nearest)}`];
+  const other = nearest(annotation, () => [...accepted, ...beside]);
+  return [`no rule accepts the annotation ${annotation}${didYouMean(other)}`];
 }
 
 function settableBy(rule: RegistryRule): string[] {
