@@ -89,6 +89,8 @@ async function lookUpNamespace(
   }
 }
 
+/** Whether a chosen Secret name is ours depends on the opt-in. */
 function readsLabels(rule: RegistryRule): boolean {
+  if (rule.secretName === 'annotation') return true;
   return rule.subjects?.some((subject) => subject.namespaceSelector !== undefined) ?? false;
 }

@@ -23,6 +23,7 @@ import {
 import { policyVerdict, type ValidateMode } from './policy-verdict.ts';
 import { allow, type Verdict } from './verdict.ts';
 import type { Clock } from '../clock.ts';
+import type { RegistryRule } from '../core/registry-rule.ts';
 import type { ClusterView } from '../cluster/cluster.ts';
 import type { AdmissionRequest } from './review.ts';
 
@@ -47,7 +48,10 @@ export function createValidatePod(tools: ValidateTools): ValidatePod {
     if (!isJudged(request, pod, before)) return allow('images-unchanged');
 
     const settings = tools.settings();
-    const namespace = await namespaceFor(tools, call, pod.namespace, settings.rules);
+    // The label that made the webhook give a Secret the name that the account chose may not be in the watch yet.
+    const mayBeChosen = pod.pullSecrets.length > 0 && settings.rules.some(isNamedByAccounts);
+    const isEnough = (known: NamespaceView) => !mayBeChosen || injectionOf(known) === 'enabled';
+    const namespace = await namespaceFor(tools, call, pod.namespace, settings.rules, isEnough);
     const account = await accountFor(tools, call, pod);
     const writtenIn = writerOf(request.object);
     const { findings, plan, namespaceOptedIn } = podFindings(tools, pod, account, namespace, writtenIn);
@@ -89,6 +93,10 @@ export function podFindings(
     now: clock.now(),
   });
   return { findings, plan, namespaceOptedIn };
+}
+
+function isNamedByAccounts({ secretName }: RegistryRule): boolean {
+  return secretName === 'annotation';
 }
 
 /** CREATE, an UPDATE that changes images, and ephemeral containers; `resize` and the rest change nothing that is pulled. */

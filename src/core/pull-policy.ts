@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { cureFor, whatIs } from './finding-text.ts';
 import { globMatches } from './rule-subject.ts';
-import { STATIC_PULL_SECRETS_LABEL } from './vocabulary.ts';
+import { INJECT_LABEL, STATIC_PULL_SECRETS_LABEL } from './vocabulary.ts';
 import type { AccountView, PodView } from './pod-view.ts';
 import type { PullCredentialRecord } from './pull-credential-record.ts';
 import type { Plan } from './pull-plan.ts';
@@ -92,8 +92,8 @@ export function staticPullSecretsMode(
 
 /** Every static pull secret of the pod, in the pod's order. Linear: a tenant may list a hundred thousand. */
 export function findingsOf(question: PolicyQuestion): Finding[] {
-  const { pod, account, plan, recorded, foreign, policy } = question;
-  const ours = new Set([...plan.needs.map(({ need }) => need.secretName), ...recorded]);
+  const { pod, account, recorded, foreign, policy } = question;
+  const ours = new Set([...plannedNames(question), ...recorded]);
   for (const name of foreign ?? []) ours.delete(name);
   const inheritedCount = inheritedEntries(pod.pullSecrets, account.pullSecrets);
   const seen = new Set<string>();
@@ -111,6 +111,17 @@ export function findingsOf(question: PolicyQuestion): Finding[] {
     findings.push({ secret, origin, what, cure, message, ...(exemption && { exemption }) });
   }
   return findings;
+}
+
+/**
+ * A name that we computed is ours wherever it stands, for nobody else may make a Secret of that name. One that the account
+ * chose is that of any Secret, which comes out when the worker makes its own: where no pod asks it to, a record alone tells.
+ */
+function plannedNames({ pod, plan, namespaceOptedIn }: PolicyQuestion): string[] {
+  const isGiven = namespaceOptedIn && pod.labels[INJECT_LABEL] !== 'disabled';
+  return plan.needs
+    .filter(({ principal }) => isGiven || principal.secretName === undefined)
+    .map(({ need }) => need.secretName);
 }
 
 /** Of the records of an account's name those that are this account's, as a question wants them. */

@@ -125,6 +125,40 @@ describe('a pull secret of a pod', () => {
     );
   });
 
+  const ECR = '111122223333.dkr.ecr.eu-central-1.amazonaws.com';
+  const provisioners = {
+    'imagepullsecrets.preferred.jp/registry': ECR,
+    'imagepullsecrets.preferred.jp/aws-role-arn': 'arn:aws:iam::111122223333:role/pull',
+    'imagepullsecrets.preferred.jp/secret-name': 'chosen',
+  };
+
+  test.for<[what: string, labels: Raw, change: Partial<PolicyQuestion>, isStatic: boolean]>([
+    ['is ours where the worker will try to make it', {}, {}, false],
+    ['is static in a pod that opted out', { 'keyless-pull.dev/inject': 'disabled' }, {}, true],
+    ['is static in a namespace that has not opted in', {}, { namespaceOptedIn: false }, true],
+    [
+      'is ours wherever a record says so',
+      { 'keyless-pull.dev/inject': 'disabled' },
+      { recorded: new Set(['chosen']), namespaceOptedIn: false },
+      false,
+    ],
+  ])('of a name that the account chose %s', ([, labels, change, isStatic]) => {
+    const rule = aRule({
+      hosts: [ECR],
+      exchange: { kind: 'ecr' },
+      parameters: { 'role-arn': { from: 'annotation', accept: ['imagepullsecrets.preferred.jp/*'] } },
+      secretName: 'annotation',
+    });
+    const pod = aPod([`${ECR}/app`], { imagePullSecrets: [{ name: 'chosen' }] }, { labels });
+    const account = anAccount({}, { annotations: provisioners });
+    const plan = planOf(aPod([`${ECR}/app`]), { rules: [rule] }, account);
+    expect(plan.needs.map(({ need }) => need.secretName)).toEqual(['chosen']);
+
+    const findings = findingsOf(question({ change: { pod, account, plan, ...change } }));
+
+    expect(secretsOf(findings)).toEqual(isStatic ? [['chosen', 'explicit']] : []);
+  });
+
   test('is found among a hundred thousand in no time', () => {
     const inPod = Array.from({ length: 100_000 }, (_, at) => `static-${at}`);
     const asked = question({ inPod });

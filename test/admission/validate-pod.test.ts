@@ -1,0 +1,51 @@
+// Pods whose namespace the watch knows a moment late.
+import supertest from 'supertest';
+import { expect, test } from 'vitest';
+import type { AccountLookup } from '../../src/cluster/account-lookup.ts';
+import type { ClusterView } from '../../src/cluster/cluster.ts';
+import { createAdmissionWorld, podOf, reviewOf } from '../fakes/admission-routes.ts';
+
+const ECR = '111122223333.dkr.ecr.eu-central-1.amazonaws.com';
+const RULE = {
+  name: 'ecr',
+  hosts: [ECR],
+  audience: 'keyless-pull.team.example',
+  exchange: { kind: 'ecr' },
+  parameters: { 'role-arn': { from: 'annotation', accept: ['imagepullsecrets.preferred.jp/*'] } },
+  secretName: 'annotation',
+};
+const annotations = {
+  'imagepullsecrets.preferred.jp/registry': ECR,
+  'imagepullsecrets.preferred.jp/aws-role-arn': 'arn:aws:iam::111122223333:role/pull',
+  'imagepullsecrets.preferred.jp/secret-name': 'chosen',
+};
+const namespaceWith = (inject: string) => ({
+  name: 'team-a',
+  labels: { 'keyless-pull.dev/inject': inject },
+  isTerminating: false,
+});
+
+test.for<[known: 'opted in' | 'not opted in' | 'unknown', really: string, isAllowed: boolean]>([
+  ['opted in', 'enabled', true],
+  ['not opted in', 'enabled', true],
+  ['unknown', 'enabled', true],
+  ['not opted in', 'off', false],
+  ['unknown', 'off', false],
+])(
+  'a Secret of a chosen name in a namespace that the watch knows as %s and that is %s passes: %s',
+  async ([known, really, isAllowed]) => {
+    const lookupFor = (view: ClusterView): AccountLookup => ({
+      account: async (space, name) => view.account(space, name),
+      namespace: async () => namespaceWith(really),
+    });
+    const world = createAdmissionWorld({ rules: [RULE], lookupFor });
+    const { seen } = world.view;
+    seen.accounts = seen.accounts.map((account) => ({ ...account, annotations }));
+    seen.namespaces = known === 'unknown' ? [] : [namespaceWith(known === 'opted in' ? 'enabled' : 'off')];
+
+    const pod = podOf(`${ECR}/app`, { imagePullSecrets: [{ name: 'chosen' }] });
+    const answer = await supertest(world.handler).post('/validate/enforce').send(reviewOf(pod));
+
+    expect(answer.body.response.allowed).toBe(isAllowed);
+  },
+);
