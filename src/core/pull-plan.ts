@@ -62,6 +62,9 @@ export interface PlanSettings {
   readonly needsPerPod: number;
 }
 
+/** Hosts are tenants' to invent, and each is held against every rule: forty thousand would take seconds, and all wait. */
+const MOST_REGISTRIES = 256;
+
 /**
  * What this pod needs, as a pure function of pod, account, namespace labels and config. Used alike by the webhook, the
  * worker and `render`. Of the pod's annotations those two are read that ask for something in the pod; what it says about
@@ -109,8 +112,15 @@ export function planPulls(
   };
 
   const seen = new Set<string>();
+  let unreadable = 0;
   for (const { name, image } of pod.images) {
+    if (seen.size + unreadable >= MOST_REGISTRIES) {
+      const message = `this pod names too many registries: what comes after ${MOST_REGISTRIES} is pulled without a credential from keyless-pull`;
+      leftOut.push({ reason: 'too-many-needs', host: '', container: name, message });
+      break;
+    }
     const host = hostOf(image, name, leftOut);
+    if (host === undefined) unreadable++;
     if (host === undefined || seen.has(host)) continue;
     seen.add(host);
     const rule = ruleForHost(rules, host, speaksOf);

@@ -122,6 +122,31 @@ describe('left out, with the reason, is', () => {
     expect(reasonsOf(plan)).toEqual([{ reason: 'too-many-needs', host: 'c.example', container: 'c2' }]);
   });
 
+  test.for<[what: string, imageAt: (at: number) => string]>([
+    ['that can be read', (at) => `h${at}.example/a`],
+    ['that cannot', (at) => `h${at}.example/NO`],
+  ])('what comes after two hundred and fifty-six registries %s', ([, imageAt]) => {
+    const images = Array.from({ length: 1_000 }, (_, at) => imageAt(at));
+
+    const { needs, leftOut } = planOf(aPod([...images, `${TEAM}/app`]));
+
+    expect(needs).toEqual([]);
+    expect(leftOut).toHaveLength(257);
+    expect(leftOut.at(-1)).toEqual({
+      reason: 'too-many-needs',
+      host: '',
+      container: 'c256',
+      message:
+        'this pod names too many registries: what comes after 256 is pulled without a credential from keyless-pull',
+    });
+  });
+
+  test('many containers of one registry are not many registries', () => {
+    const images = Array.from({ length: 1_000 }, (_, at) => `ghcr.io/a/b${at}`);
+
+    expect(hostsOf(planOf(aPod([...images, `${TEAM}/app`])))).toEqual([TEAM]);
+  });
+
   test('what an account with enforced mountable secrets does not list', () => {
     const annotations = { 'kubernetes.io/enforce-mountable-secrets': 'true' };
     const name = secretNameFor('checkout', 'team', '', TEAM);
