@@ -5,6 +5,7 @@ import { isProblem, Problem, problemCodes } from '../problem.ts';
 import { answer, refuse } from './http-answer.ts';
 import { createBodyReader } from './review-body.ts';
 import { LARGEST_REVIEW_BYTES, readReview, writeReview, type AdmissionRequest } from './review.ts';
+import { createReviewRoom } from './review-room.ts';
 import { verdictForFailure, type ReviewPath, type Verdict } from './verdict.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
@@ -29,8 +30,10 @@ export interface RouteTools {
 
 export type Outcome = Verdict['kind'] | 'refused';
 
-/** Nine of the largest reviews: what the heap of a small pod has room for besides its work. */
+/** Nine of the largest reviews: what a small pod has room for besides its work, as long as they are mere bytes. */
 const LARGEST_TOGETHER_BYTES = 64 * 1024 * 1024;
+/** One of the largest reviews, or eight hundred usual ones; and what may wait for them. */
+const ROOM = { bytes: 8 * 1024 * 1024, waitingBytes: 32 * 1024 * 1024 };
 /** A review is answered from memory; what waits for a live look longer than this is better asked again. */
 const LONGEST_REVIEW_MS = 1_000;
 /** The answer's way back, taken off the API server's own deadline. */
@@ -42,6 +45,7 @@ const PATHS: readonly ReviewPath[] = ['mutate', 'validate/enforce', 'validate/wa
 export function createRoutes(tools: RouteTools): RequestListener {
   const { mutatePod, validate, health, isDraining, isOverloaded, onAnswer, clock, log } = tools;
   const readBody = createBodyReader({ bytes: LARGEST_REVIEW_BYTES, togetherBytes: LARGEST_TOGETHER_BYTES });
+  const room = createReviewRoom(ROOM);
   // The fields of a pod's line are flat, so the paths into nested ones, half of a line's cost, have nothing to find there.
   const podLog = log.child({}, { redact: ['token', 'password', 'secret', 'authorization'] });
   let turn: Promise<void> | undefined;
@@ -93,18 +97,24 @@ export function createRoutes(tools: RouteTools): RequestListener {
     const overload = isOverloaded?.();
     if (overload !== undefined) return sendBack(503, new Problem('not-ready', overload));
     if (isEncoded(request)) return sendBack(415, new Problem('review-malformed', 'the body is compressed'));
+    const call = callFor(request, startedAt, clock);
+    let place: Disposable | undefined;
     let review: AdmissionRequest;
     try {
       const body = await readBody(request);
       // Reviews that came in together are judged, answered and written down together, one step of all before the next:
       // code that runs many times in a row costs half of what it costs between all the rest.
       await endOfTurn();
+      const entering = room.enter(body.length, call.signal);
+      place = entering instanceof Promise ? await entering : entering;
       review = readReview(body);
     } catch (error) {
+      place?.[Symbol.dispose]();
       if (!isProblem(error)) throw error;
       return sendBack(problemCodes[error.code].status, error);
     }
-    const verdict = await judge(path, callFor(request, startedAt, clock), review).catch((error: unknown) => {
+    using _place = place;
+    const verdict = await judge(path, call, review).catch((error: unknown) => {
       if (!isProblem(error)) log.error({ ...namesOf(review), path, error }, 'review failed');
       return verdictForFailure(path, error, review.kind);
     });
