@@ -65,9 +65,11 @@ export function createFenceProbe(
         await clock.sleep(SYNC_LOOK_MS, signal).catch(() => undefined);
       while (!signal.aborted) {
         await probe(signal);
-        const until = clock.now() + (trouble ? AMISS_MS : nowhere.length > 0 ? NOWHERE_MS : HOUR_MS);
-        while (clock.now() < until && !signal.aborted)
-          await clock.sleep(until - clock.now(), signal).catch(() => undefined);
+        const pause = trouble ? AMISS_MS : nowhere.length > 0 ? NOWHERE_MS : HOUR_MS;
+        const [from, fromWall] = [clock.monotonic(), clock.now()];
+        // Over by either clock: a suspend stops the one, and the other may be turned back by a day.
+        const left = () => pause - Math.max(clock.monotonic() - from, clock.now() - fromWall);
+        while (left() > 0 && !signal.aborted) await clock.sleep(left(), signal).catch(() => undefined);
       }
     },
   };

@@ -155,3 +155,18 @@ test('the probe ends when it is told to', async () => {
 
   await expect(running).resolves.toBeUndefined();
 });
+
+test('a clock that is put right by a day does not keep a worker unready for a day', async () => {
+  const { clock, fake, probe, run } = openProbe();
+  fake.missingFences = ['tokens'];
+  void run();
+  await clock.advance(15_000);
+  const before = probe.trouble();
+
+  fake.missingFences = [];
+  clock.turn(-24 * HOUR_MS);
+  await clock.advance(60_000);
+
+  expect(before).toBeDefined();
+  expect(probe.trouble()).toBeUndefined();
+});
