@@ -62,6 +62,17 @@ export function refreshAt(issuedAt: number, expiresAt: number, chance: number): 
 }
 
 /**
+ * The same as a record has it. At once for what was made by a clock that is ahead of ours: registries that say how long and not
+ * until when have an end there that is as wrong.
+ */
+export function renewalAt(
+  recorded: { readonly issuedAt: number; readonly refreshAt: number } | undefined,
+  now: number,
+): number {
+  return recorded && recorded.issuedAt <= now + LAST_MINUTE_MS ? recorded.refreshAt : 0;
+}
+
+/**
  * SHA-256 over what an exchange reads of rule and account: 32 hexadecimal digits. A record with another digest is not
  * trusted by the gate and is issued again.
  */

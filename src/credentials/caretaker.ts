@@ -83,7 +83,7 @@ export function createCaretaker(tools: CaretakerTools): Caretaker {
     const running = work()
       .catch((error: unknown) => {
         log[isProblem(error) ? 'debug' : 'error']({ error }, 'care of a credential failed');
-        resting.set(key, clock.now() + REST_MS);
+        resting.set(key, clock.monotonic() + REST_MS);
       })
       .finally(() => {
         underWay.delete(key);
@@ -110,7 +110,7 @@ export function createCaretaker(tools: CaretakerTools): Caretaker {
   function look(): number {
     if (!isLeading()) for (const part of parts) part.pause?.();
     if (!isLeading() || view.unsynced().length > 0) return 0;
-    const now = clock.now();
+    const now = clock.monotonic();
     for (const [key, until] of resting) if (until <= now) resting.delete(key);
     const pods = pulledPods.list();
     for (const part of parts) part.look(start, pods);

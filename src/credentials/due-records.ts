@@ -5,7 +5,7 @@ import { principalsOf } from '../core/identity-parameters.ts';
 import { needFor, type PlannedNeed } from '../core/pull-plan.ts';
 import { ruleCovers, type RegistryRule } from '../core/registry-rule.ts';
 import type { ClusterChange, ClusterView } from '../cluster/cluster.ts';
-import type { Need } from '../core/pull-credential.ts';
+import { renewalAt, type Need } from '../core/pull-credential.ts';
 import type { PullCredentialRecord } from '../core/pull-credential-record.ts';
 
 /** Something to do for a need, if it is not left alone just now. */
@@ -90,7 +90,7 @@ export function createDueRecords({ view, rules }: DueRecordsTools): DueRecords {
         const { isReady, digest, expiresAt = 0, refreshAt = 0 } = record.status ?? {};
         const planned = plannedForRecord(record);
         const isGood = planned && isReady && digest === planned.need.digest;
-        const from = isGood ? refreshAt : planned ? 0 : expiresAt || Infinity;
+        const from = isGood ? renewalAt(record.status, now) : planned ? 0 : expiresAt || Infinity;
         if (from >= until) {
           soon.delete(name);
           plans.delete(record);

@@ -11,13 +11,13 @@ export async function writeInsistently<T>(
   write: () => Promise<T>,
   ...alsoAfter: ProblemCode[]
 ): Promise<T> {
-  const until = clock.now() + INSIST_MS;
+  const until = clock.monotonic() + INSIST_MS;
   for (let wait = 100; ; wait = Math.min(2 * wait, 2_000)) {
     try {
       return await write();
     } catch (error) {
       const passes = isProblem(error, 'cluster-unreachable', 'cluster-throttled', 'deadline', ...alsoAfter);
-      if (!passes || clock.now() + wait > until) throw error;
+      if (!passes || clock.monotonic() + wait > until) throw error;
       await clock.sleep(wait);
     }
   }

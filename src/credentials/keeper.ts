@@ -3,7 +3,7 @@
 import { LRUCache } from 'lru-cache';
 import { isProblem, Problem, type ProblemCode } from '../problem.ts';
 import { isReadyFor, isRecordOf } from '../core/pull-credential-record.ts';
-import { keyOf, type Need } from '../core/pull-credential.ts';
+import { keyOf, renewalAt, type Need } from '../core/pull-credential.ts';
 import { failureAfter, isFinal, isTold, mayPass, type Attempt } from './attempt.ts';
 import type { Clock } from '../clock.ts';
 import type { ClusterView } from '../cluster/cluster.ts';
@@ -43,6 +43,8 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
   const begun = new Map<string, number>();
   /** Needs are planned once and asked for many times a second. */
   const keys = new WeakMap<Need, string>();
+  /** By the monotonic clock, until when a failure is left alone: a clock that was ahead must not make that a day. */
+  const leftAlone = new WeakMap<Attempt, number>();
   const attempts = new LRUCache<string, Attempt, PlannedNeed>({
     max: MOST_NEEDS,
     // Else `begun` would grow without bound: needs that never succeed are as many as tenants like.
@@ -63,7 +65,7 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
   async function attempt(planned: PlannedNeed, before: Attempt | undefined): Promise<Attempt> {
     const { need } = planned;
     const record = view.record(need.identity.namespace, need.secretName);
-    const refreshAt = record?.status?.refreshAt ?? 0;
+    const refreshAt = renewalAt(record?.status, clock.now());
     if (isReadyFor(record, need, clock.now()) && clock.now() < refreshAt) {
       return { kind: 'ready', isNew: false, freshUntil: refreshAt };
     }
@@ -75,6 +77,7 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
       if (!(error instanceof Problem)) throw error;
       const [now, chance] = [clock.now(), clock.random()];
       const failure = failureAfter(error, { before, now, chance, recorded: record?.status?.reason });
+      leftAlone.set(failure, clock.monotonic() + failure.freshUntil - now);
       if (isTold(failure, now)) await report(issuer, need, failure.problem);
       return failure;
     }
@@ -88,11 +91,11 @@ export function createKeeper({ view, clock, issuer }: KeeperTools): Keeper {
   }
 
   function isFresh(known: Attempt | undefined, need: Need): boolean {
-    if (!known || clock.now() >= known.freshUntil) return false;
-    return (
-      known.kind === 'failed' ||
-      isReadyFor(view.record(need.identity.namespace, need.secretName), need, clock.now())
-    );
+    const now = clock.now();
+    if (!known || now >= known.freshUntil) return false;
+    if (known.kind === 'failed') return clock.monotonic() < (leftAlone.get(known) ?? Infinity);
+    const record = view.record(need.identity.namespace, need.secretName);
+    return isReadyFor(record, need, now) && now < renewalAt(record?.status, now);
   }
 
   return {

@@ -66,7 +66,7 @@ export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
   const dueNeeds = createDueNeeds({ ...tools, view: cluster.view });
   /** By record, so that nobody empties what is being filled. */
   const underWay = new Map<string, Running>();
-  /** Per kind of work and record: a need that cannot be obtained is emptied all the same. */
+  /** By the monotonic clock, per kind of work and record: a need that cannot be obtained is emptied all the same. */
   const resting = new Map<string, number>();
   /** By namespace, in the order of their last turns. */
   const served = new Map<string, number>();
@@ -92,7 +92,7 @@ export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
     const done = work()
       .catch((error: unknown) => {
         log[isProblem(error) ? 'debug' : 'error']({ error }, 'work on a need failed');
-        resting.set(`${kind} ${name}`, clock.now() + REST_MS);
+        resting.set(`${kind} ${name}`, clock.monotonic() + REST_MS);
       })
       .finally(() => {
         underWay.delete(name);
@@ -174,7 +174,7 @@ export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
 
   async function look(): Promise<void> {
     if (!isLeading() || cluster.view.unsynced().length > 0) return;
-    for (const [work, until] of resting) if (until <= clock.now()) resting.delete(work);
+    for (const [work, until] of resting) if (until <= clock.monotonic()) resting.delete(work);
     const { urgent, others } = await dueNeeds.list(limits.mayBegin);
     if (!isLeading()) return;
     emptyExpired();

@@ -446,6 +446,21 @@ describe('what was exchanged is written', () => {
     expect(clock.now() - began).toBeLessThanOrEqual(61_000);
   });
 
+  test('but given up after a minute also when the clock was turned back', async () => {
+    const { stage, issuer, planned, fake, clock } = openIssuer();
+    const began = clock.monotonic();
+    fake.beforeCall = ({ verb }) => {
+      if (verb === 'updateSecret') throw stumble();
+    };
+    const giveUp = codeOf(stage, issuer.issue(planned));
+    await clock.advance(1_000);
+
+    clock.turn(-24 * HOUR_MS);
+
+    expect(await giveUp).toBe('cluster-unreachable');
+    expect(clock.monotonic() - began).toBeLessThanOrEqual(61_000);
+  });
+
   test('but not by who leads no more', async () => {
     const { stage, planned, fake, config, clock } = openIssuer();
     let isLeading = true;

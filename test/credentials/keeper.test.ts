@@ -242,6 +242,24 @@ describe('a failure', () => {
     expect(asked).toHaveLength(1);
   });
 
+  test('of a clock that was ahead is left alone no longer when that is put right', async () => {
+    const { stage, keeper, planned, clock, asked } = openKeeper();
+    stage.registry = refusing('exchange-refused');
+    await settled(stage, keeper.obtain(planned));
+
+    clock.turn(-24 * HOUR_MS);
+    await clock.advance(300_000);
+    await settled(stage, keeper.obtain(planned));
+    const early = asked.length;
+    await clock.advance(300_000);
+    const dueAt = keeper.dueAt(planned.need);
+    await settled(stage, keeper.obtain(planned));
+
+    expect(early).toBe(1);
+    expect(dueAt).toBe(0);
+    expect(asked).toHaveLength(2);
+  });
+
   test('that says how long to wait is obeyed', async () => {
     const { stage, keeper, planned, clock, asked } = openKeeper();
     stage.registry = refusing('exchange-throttled', 'slow down', { retryAfterMs: HOUR_MS });

@@ -99,6 +99,23 @@ describe('a credential is renewed', () => {
     expect(record()?.status?.digest).not.toBe(digest);
   });
 
+  test('at once when it was made by a clock that was ahead: its end is as wrong as that', async () => {
+    const stage = openStage();
+    stage.clock.turn(24 * HOUR_MS);
+    stage.startLoop();
+    stage.addPod('app');
+    await stage.clock.advance(1_000);
+    stage.runPod('app');
+
+    stage.clock.turn(-24 * HOUR_MS);
+    await stage.clock.advance(5_000);
+    const [status] = stage.fake.records().map((record) => record.status);
+    await stage.clock.advance(MINUTE_MS);
+
+    expect(stage.asked).toHaveLength(2);
+    expect(status?.issuedAt).toBeLessThanOrEqual(stage.clock.now());
+  });
+
   test('not because a worker took over: records say what is due', async () => {
     const stage = openStage();
     const one = stage.startLoop('one');
@@ -666,6 +683,21 @@ describe('the loop', () => {
     expect(stage.told()).toEqual(
       expect.arrayContaining(['CredentialIssued', 'PodReleased', 'PodReleasedLate']),
     );
+  });
+
+  test('rests after a bug for 10 s also when the clock is turned back meanwhile', async () => {
+    const stage = openStage();
+    stage.startLoop();
+    stage.registry = async () => {
+      throw new TypeError('x is not a function');
+    };
+    stage.addPod('app');
+    await stage.clock.advance(1_000);
+
+    stage.clock.turn(-24 * HOUR_MS);
+    await stage.clock.advance(12_000);
+
+    expect(stage.asked).toHaveLength(2);
   });
 
   test('does not mint in a circle where credentials are dead on arrival', async () => {
