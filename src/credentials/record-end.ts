@@ -39,6 +39,8 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
 
   async function end(record: PullCredentialRecord, reason: EndReason): Promise<void> {
     const { namespace, name, account: serviceAccount, rule } = record;
+    // Of a thousand one goes after the other: the label may be back.
+    if (reason === 'namespace-left' && injectionOf(view.namespace(namespace)) !== 'off') return;
     await cluster.deleteRecord(record, options()).catch((error: unknown) => {
       // Somebody was faster, or a new life of it is there.
       if (!isProblem(error, 'cluster-missing', 'cluster-conflict')) throw error;
@@ -177,6 +179,8 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
         }
       });
     },
+    // Another has seen meanwhile who uses what: then what the records say counts.
+    pause: () => since.clear(),
     onChange({ kind, gone, object }) {
       if (kind === 'pod' && !gone && isLeading()) addSecretsOf(object, used);
       const isEnding =

@@ -101,6 +101,25 @@ describe('a record that no pod names', () => {
     expect(stage.fake.count('createRecord')).toBe(1);
   });
 
+  test('is not counted on from an earlier time of leading: another has seen since who uses it', async () => {
+    const { stage, loop, fake, record } = await openRunning({ unusedHours: 3 });
+    fake.deletePod(NAMESPACE, 'app');
+    await pass(stage, 0.5);
+    loop.setLeading(false);
+    await pass(stage, 3);
+    stage.addPod('again');
+    await pass(stage, 0.5);
+    fake.deletePod(NAMESPACE, 'again');
+
+    loop.setLeading(true);
+    await pass(stage, 2.5);
+    const before = record();
+    await pass(stage, 1);
+
+    expect(before).toBeDefined();
+    expect(record()).toBeUndefined();
+  });
+
   test('is nobody to delete for who does not lead', async () => {
     const { stage, loop, fake, record } = await openRunning({ unusedHours: 1 });
     fake.deletePod(NAMESPACE, 'app');
@@ -192,6 +211,26 @@ describe('a namespace', () => {
     await clock.advance(MINUTE_MS);
 
     expect(record()).toBeDefined();
+  });
+
+  test('that comes back while its records are being deleted keeps those that are left', async () => {
+    const stage = openStage();
+    stage.fake.beforeCall = async ({ verb }) => {
+      if (verb === 'deleteRecord') await stage.clock.sleep(1_000);
+    };
+    for (const account of ['one', 'two', 'three', 'four']) {
+      stage.fake.addAccount(NAMESPACE, account);
+      stage.addPod(account, { serviceAccount: account });
+    }
+    stage.startLoop().startCare();
+    await stage.clock.advance(MINUTE_MS);
+    stage.fake.labelNamespace(NAMESPACE, {});
+    while (stage.fake.records().length === 4) await stage.clock.advance(100);
+
+    stage.fake.labelNamespace(NAMESPACE, { [INJECT_LABEL]: 'enabled' });
+    await stage.clock.advance(MINUTE_MS);
+
+    expect(stage.fake.count('deleteRecord')).toBeLessThanOrEqual(2);
   });
 
   test('that terminates is left to itself, and nobody is alarmed', async () => {
