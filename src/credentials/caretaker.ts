@@ -50,7 +50,7 @@ export interface CaretakerTools {
 
 /** `reported` once per pod; the others are what became of evicting it. */
 export type HealingOutcome = 'reported' | 'evicted' | 'held' | 'failed';
-export type EndReason = 'unused' | 'account-gone' | 'namespace-left';
+export type EndReason = 'unused' | 'account-gone' | 'namespace-left' | 'superseded';
 
 export interface Caretaker {
   /** Runs until the signal aborts and all that is under way has ended. */

@@ -66,11 +66,10 @@ export function createIssuer({ cluster, exchange, clock, isLeading, needsPerAcco
         `Secret ${namespace}/${need.secretName} is that of ServiceAccount ${known.account}: give ${account} another name`,
       );
     }
-    if (known)
-      throw new Problem(
-        'cluster-conflict',
-        `PullCredential ${namespace}/${need.secretName} is of an earlier ServiceAccount ${account} and not gone yet`,
-      );
+    if (known) {
+      const message = `an earlier PullCredential ${namespace}/${need.secretName} of ServiceAccount ${account} is not gone yet`;
+      throw new Problem('cluster-conflict', message);
+    }
     const there = view.recordsOf(namespace, account).filter((record) => record.accountUid === uid);
     const coming = [...creating].filter(
       (other) => other.identity.uid === uid && !view.record(namespace, other.secretName),

@@ -1,6 +1,7 @@
-// How records end: nobody has used them for long, their account is gone, their namespace has left. The Secret goes along,
-// by its owner. What no rule covers any more is told once and lives out its time.
+// How records end: nobody has used them for long, their account is gone or gives their name to another need, their namespace
+// has left. The Secret goes along, by its owner. What no rule covers any more is told once and lives out its time.
 import { injectionOf, type AccountView, type PodView } from '../core/pod-view.ts';
+import { isOutlived } from '../core/outlived-record.ts';
 import { prewarmedNeeds } from '../core/prewarm.ts';
 import { ruleCovers, type RegistryRule } from '../core/registry-rule.ts';
 import { isProblem, Problem } from '../problem.ts';
@@ -91,12 +92,9 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
   }
 
   function isPrewarmed(record: PullCredentialRecord, account: AccountView): boolean {
-    return settings().rules.some(
-      (rule) =>
-        rule.name === record.rule &&
-        isCovered(record) &&
-        prewarmedNeeds(rule, account).some(({ need }) => need.secretName === record.secretName),
-    );
+    const rule = isCovered(record) ? ruleNamed(record.rule) : undefined;
+    const needs = rule ? prewarmedNeeds(rule, account) : [];
+    return needs.some(({ need }) => need.secretName === record.secretName);
   }
 
   function isCovered(record: PullCredentialRecord): boolean {
@@ -107,6 +105,9 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
   function ruleNamed(name: string): RegistryRule | undefined {
     return settings().rules.find((one) => one.name === name);
   }
+
+  const isGivenAway = (record: PullCredentialRecord, account: AccountView) =>
+    isOutlived(record, account, view.namespace(record.namespace)?.labels ?? {}, settings().rules);
 
   /** Where nodes serve all new pods, nobody comes back to a Secret: it was to be the last one. */
   function unusedMsOf({ rule }: PullCredentialRecord): number {
@@ -128,6 +129,7 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
     const account = view.account(record.namespace, record.account);
     if (account?.uid !== record.accountUid)
       return lasted('orphaned') >= SETTLED_MS ? () => endOrphan(record) : undefined;
+    if (isGivenAway(record, account)) return () => end(record, 'superseded');
     const { status: now } = record;
     if (now?.isReady && now.reason !== 'rule-unknown' && clock.now() < now.expiresAt && !isCovered(record))
       return () => tellUncovered(record);
@@ -187,7 +189,7 @@ export function createRecordEnd(tools: CaretakerTools): Caretaking {
         kind === 'account' &&
         view
           .recordsOf(object.namespace, object.name)
-          .some(({ accountUid }) => gone || accountUid !== object.uid);
+          .some((record) => gone || record.accountUid !== object.uid || isGivenAway(record, object));
       if (kind === 'namespace' || isEnding) lookAt = lookedAt + LOOK_MS;
     },
   };

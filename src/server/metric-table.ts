@@ -43,7 +43,7 @@ export const metricTable = {
   pod_healings_total: { type: 'counter', means: 'pods that lack their credential, and what became of evicting them',
     labels: { outcome: ['reported', 'evicted', 'held', 'failed'] } },
   records_ended_total: { type: 'counter', means: 'PullCredentials that the worker deleted',
-    labels: { reason: ['unused', 'account-gone', 'namespace-left'] } },
+    labels: { reason: ['unused', 'account-gone', 'namespace-left', 'superseded'] } },
   findings_total: { type: 'counter', means: 'static pull secrets in reviewed pods',
     labels: { mode: ['enforce', 'warn', 'audit'], namespace: '200 names, then `(other)`', origin: ['explicit', 'inherited'], exempt: ['true', 'false'] } },
   credentials: { type: 'gauge', means: 'PullCredentials: `ready`, `pending`, `credential-expired` for all whose credential has ended or is lost, else what stands in the way',

@@ -21,7 +21,7 @@ export interface Metrics {
   repair(rule: string, result: 'issued' | ProblemCode): void;
   /** A pod that lacks its credential: reported once, and what became of evicting it. */
   healing(outcome: 'reported' | 'evicted' | 'held' | 'failed'): void;
-  recordEnd(reason: 'unused' | 'account-gone' | 'namespace-left'): void;
+  recordEnd(reason: 'unused' | 'account-gone' | 'namespace-left' | 'superseded'): void;
   finding(
     mode: 'enforce' | 'warn' | 'audit',
     namespace: string,

@@ -116,6 +116,40 @@ describe('a credential is renewed', () => {
     expect(status?.issuedAt).toBeLessThanOrEqual(stage.clock.now());
   });
 
+  test('under a name that its account writes down when the account becomes another principal', async () => {
+    const host = '999999999999.dkr.ecr.eu-central-1.amazonaws.com';
+    const rule = ruleFrom({
+      hosts: [host],
+      exchange: { kind: 'ecr' },
+      parameters: { 'role-arn': { from: 'annotation', accept: ['imagepullsecrets.preferred.jp/*'] } },
+      secretName: 'annotation',
+    });
+    const stage = openStage({ rules: [rule] });
+    const become = (role: string) =>
+      stage.fake.annotateAccount(NAMESPACE, 'builder', {
+        'imagepullsecrets.preferred.jp/registry': host,
+        'imagepullsecrets.preferred.jp/secret-name': 'registry-login',
+        'imagepullsecrets.preferred.jp/aws-role-arn': `arn:aws:iam::999999999999:role/${role}`,
+      });
+    become('shop');
+    stage.startLoop().startCare();
+    const image = `${host}/app:1`;
+    stage.addPod('app', { images: [image], imagePullSecrets: ['registry-login'] });
+    await stage.clock.advance(MINUTE_MS);
+    const [before] = stage.fake.records();
+
+    become('shop-web');
+    stage.addPod('next', { images: [image], imagePullSecrets: ['registry-login'] });
+    await stage.clock.advance(20_000);
+
+    expect(before?.status?.isReady).toBe(true);
+    expect(stage.fake.records()).toMatchObject([
+      { principal: 'arn:aws:iam::999999999999:role/shop-web', status: { isReady: true } },
+    ]);
+    expect(stage.fake.gatedPods()).toEqual([]);
+    expect(stage.told()).not.toContain('PodReleasedLate');
+  });
+
   test('not because a worker took over: records say what is due', async () => {
     const stage = openStage();
     const one = stage.startLoop('one');
