@@ -136,35 +136,35 @@ export function createRefreshWorker(tools: RefreshWorkerTools): RefreshWorker {
     }
   }
 
-  function beginFirstThatMay(best: PlannedNeed[]): boolean {
+  function beginFirstThatMay(best: PlannedNeed[], manyHang: boolean): boolean {
     for (let planned = best.pop(); planned; planned = best.pop()) {
-      if (!limits.mayBegin(planned)) continue;
       const { need, rule } = planned;
+      const mayHang = rule.family.endpoints.length > 0;
+      if ((manyHang && mayHang) || !limits.mayBegin(planned)) continue;
       const name = recordNameOf(need);
       if (underWay.has(name) || rests('obtain', name) || dueNeeds.dueAt(need) > clock.now()) continue;
       if (!limits.begin(planned)) continue;
-      start('obtain', need, rule.family.endpoints.length > 0, obtain.bind(undefined, planned));
+      start('obtain', need, mayHang, obtain.bind(undefined, planned));
       return true;
     }
     return false;
   }
 
   /**
-   * Namespaces take turns, the one with the least under way first: thousands of needs of one never stand before another's.
-   * @param due best first
+   * Namespaces take turns, the one with the least under way first: thousands of needs of one never stand before another's. Where
+   * many of one hang, what asks nobody outside goes on.
    */
-  function beginInTurns(due: readonly PlannedNeed[]): void {
-    const byNamespace = Map.groupBy(due.toReversed(), ({ need }) => need.identity.namespace);
-    const inFlight = new Map<string, number>();
-    for (const { namespace } of underWay.values())
-      inFlight.set(namespace, (inFlight.get(namespace) ?? 0) + 1);
+  function beginInTurns(bestFirst: readonly PlannedNeed[]): void {
+    const byNamespace = Map.groupBy(bestFirst.toReversed(), ({ need }) => need.identity.namespace);
+    const running = Map.groupBy(underWay.values(), ({ namespace }) => namespace);
+    const inFlight = (namespace: string) => running.get(namespace)?.length ?? 0;
     const levels: string[][] = Array.from({ length: AT_ONCE + 1 }, () => []);
-    for (const namespace of byNamespace.keys()) levels[inFlight.get(namespace) ?? 0]?.push(namespace);
+    for (const one of byNamespace.keys()) levels[Math.min(inFlight(one), AT_ONCE - 1)]?.push(one);
     for (const [level, namespaces] of levels.slice(0, AT_ONCE).entries()) {
       const lastTurn = (namespace: string) => served.get(namespace) ?? 0;
       for (const namespace of namespaces.sort((one, other) => lastTurn(one) - lastTurn(other))) {
         if (!hasPlace()) return;
-        if (!beginFirstThatMay(byNamespace.get(namespace) ?? [])) continue;
+        if (!beginFirstThatMay(byNamespace.get(namespace) ?? [], inFlight(namespace) >= AT_ONCE)) continue;
         if (served.size >= MOST_SERVED) served.clear();
         served.set(namespace, ++turn);
         levels[level + 1]?.push(namespace);

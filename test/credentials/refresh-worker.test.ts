@@ -259,6 +259,35 @@ describe('order', () => {
     expect(most).toBe(16);
   });
 
+  test('a pod that needs nobody outside waits for none that hangs, also in a namespace where many do', async () => {
+    const far = ['one', 'two'].map((name) =>
+      ruleFrom({
+        name,
+        hosts: [`${name}.team.example`],
+        exchange: { kind: 'token-exchange', endpoint: `https://tokens-${name}.team.example/token` },
+      }),
+    );
+    const stage = openStage({ rules: [ruleFrom(), ...far] });
+    stage.registry = (call, input) =>
+      input.planned.rule.name === 'team-registry'
+        ? lasting(3_600)(call, input)
+        : new Promise(() => undefined);
+    stage.startLoop();
+    for (let at = 0; at < 20; at++) {
+      stage.fake.addAccount(NAMESPACE, `far-${at}`);
+      const images = ['one.team.example/app:1', 'two.team.example/app:1'];
+      stage.addPod(`far-${at}`, { serviceAccount: `far-${at}`, images });
+    }
+    await stage.clock.advance(10_000);
+    const hanging = stage.asked.length;
+
+    stage.addPod('app');
+    await stage.clock.advance(2_000);
+
+    expect(hanging).toBeGreaterThanOrEqual(16);
+    expect(stage.fake.gatedPods()).not.toContain(`${NAMESPACE}/app`);
+  });
+
   test('a pod that comes while renewals are queued is served before them', async () => {
     const stage = openStage();
     const loop = stage.startLoop();
