@@ -9,7 +9,7 @@ import type { PlannedNeed } from '../core/pull-plan.ts';
 
 /** What is known of a need whose pods cannot pull. */
 interface Trouble {
-  /** The last time that its Secret was written for it, and how long that is given to help. */
+  /** The last time that its Secret was written for it, by the monotonic clock, and how long that is given to help. */
   readonly at: number;
   readonly waitMs: number;
   /** For whom that was; who comes later has not had a try. */
@@ -76,9 +76,10 @@ export function createSecretRepair(tools: CareTools): Caretaking {
         if (!status || !isReadyFor(record, need, now) || now + YOUNG_MS >= status.refreshAt) continue;
         const isKnown = known && [...pods].every((uid) => known.pods.has(uid));
         const waitMs = isKnown ? known.waitMs : YOUNG_MS;
-        if (now < Math.max(status.issuedAt + YOUNG_MS, (known?.at ?? 0) + waitMs)) continue;
+        const at = clock.monotonic();
+        if (now < status.issuedAt + YOUNG_MS || at < (known?.at ?? -Infinity) + waitMs) continue;
         if (limits.mayBegin(planned) && start(name, () => repair(planned)))
-          troubles.set(name, { at: now, waitMs: Math.min(2 * waitMs, LONGEST_WAIT_MS), pods });
+          troubles.set(name, { at, waitMs: Math.min(2 * waitMs, LONGEST_WAIT_MS), pods });
       }
     },
   };

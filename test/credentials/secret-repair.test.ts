@@ -149,6 +149,21 @@ describe('a pod that cannot pull', () => {
     expect(counted.length).toBeLessThanOrEqual(11);
   });
 
+  test('has its Secret back also after a clock that was ahead was put right', async () => {
+    const { stage, fake, clock, secretName, isFilled } = await openRunning();
+    clock.turn(24 * HOUR_MS);
+    await clock.advance(5 * MINUTE_MS);
+    failPull(stage, 'app');
+    await clock.advance(5_000);
+    clock.turn(-24 * HOUR_MS);
+    await clock.advance(5 * MINUTE_MS);
+
+    fake.deleteSecret(NAMESPACE, secretName);
+    await clock.advance(5 * MINUTE_MS);
+
+    expect(isFilled()).toBe(true);
+  });
+
   test('from a registry without a rule moves nobody', async () => {
     const { stage, clock, counted } = await openRunning();
 
