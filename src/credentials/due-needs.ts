@@ -50,6 +50,8 @@ const SCAN_MS = 1_000;
 const SHORTEST_LIFE_MS = 10_000;
 /** Of 100 bytes each. */
 const MOST_MENDED = 10_000;
+/** Of 500 bytes each; who does not lead only ever learns of more. */
+const MOST_DELETED = 10_000;
 
 export function createDueNeeds({ view, keeper, podGate, clock, limits, rules }: DueNeedsTools): DueNeeds {
   const records = createDueRecords({ view, rules });
@@ -143,6 +145,8 @@ export function createDueNeeds({ view, keeper, podGate, clock, limits, rules }: 
     if (!planned) return void deleted.delete(recordNameOf(need));
     // What failed is forgotten too: deleting its record is a way to have it tried again.
     keeper.forget(planned.need);
+    const [oldest] = deleted.keys();
+    if (deleted.size >= MOST_DELETED && oldest !== undefined) deleted.delete(oldest);
     const { status } = record;
     const from = (status?.isReady ? status.issuedAt : clock.now()) + SHORTEST_LIFE_MS;
     deleted.set(recordNameOf(need), { need, from });
