@@ -2,6 +2,7 @@
 import { createServer } from 'node:https';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
 import { errnoText } from '../text-file.ts';
 import type { Clock } from '../clock.ts';
@@ -70,7 +71,13 @@ export async function createHttpsServer(
     },
   );
   server.maxConnections = load.mostConnections;
-  server.on('connection', (socket) => load.connected(socket));
+  // closeAllConnections knows those alone whose TLS is settled.
+  const connections = new Set<Duplex>();
+  server.on('connection', (connection) => {
+    load.connected(connection);
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  });
   const ignoreChanges = certificate.onChange((pair) => {
     try {
       server.setSecureContext(contextOf(pair));
@@ -107,7 +114,7 @@ export async function createHttpsServer(
       const patience = new AbortController();
       await Promise.race([closed, clock.sleep(LAST_ANSWERS_MS, patience.signal).catch(() => undefined)]);
       patience.abort();
-      server.closeAllConnections();
+      for (const connection of connections) connection.destroy();
       await closed;
     },
   };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Agent, request } from 'node:https';
 import type { IncomingMessage, RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect as connectPlainly, type AddressInfo } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
@@ -153,6 +153,23 @@ test('a connection that nobody has used meanwhile is closed before reviews are r
   expect(world.drain.phase()).toBe('refusing');
   await world.clock.advance(20_000);
   await stopped;
+});
+
+// Node itself gives such a one up after ten seconds of real time.
+test('a connection that never says a word holds nobody up', { timeout: 8_000 }, async () => {
+  const world = await createWorld();
+  await using _stack = world.stack;
+  const silent = connectPlainly(world.server.port, '127.0.0.1');
+  const closed = once(silent, 'close');
+  await once(silent, 'connect');
+  // What comes after it is served, so the server knows of it.
+  await world.get();
+
+  const stopped = world.server[Symbol.asyncDispose]();
+  await world.clock.advance(15_000);
+
+  await stopped;
+  await closed;
 });
 
 test('idle connections hold nobody up', async () => {
