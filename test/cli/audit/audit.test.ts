@@ -38,7 +38,8 @@ describe('what is read', () => {
   });
 
   test('of a folder, what is no YAML is told, the rest is looked at, and that is no clean end', async () => {
-    const folder = temporaryFolder();
+    using temporary = temporaryFolder();
+    const folder = temporary.path;
     mkdirSync(join(folder, 'chart'));
     writeFileSync(
       join(folder, 'chart', 'deployment.yaml'),
@@ -167,7 +168,8 @@ shop       web      Amazon EKS  eks.amazonaws.com/ecr-role-arn  ecr          -
   );
 
   test('--html writes the page besides, and cannot write says why', async () => {
-    const html = join(temporaryFolder(), 'report.html');
+    using folder = temporaryFolder();
+    const html = join(folder.path, 'report.html');
     const { io } = await runAudit(objects, { html });
 
     expect(readFileSync(html, 'utf8')).toMatch(/^<!doctype html>/);

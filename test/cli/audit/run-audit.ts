@@ -1,8 +1,7 @@
 // audit as a command over objects in memory, with a config or without, and what it says as JSON.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
 import { audit, type AuditOptions } from '../../../src/cli/audit.ts';
 import { createHandClock } from '../../fakes/hand-clock.ts';
 import { createPrinted, type Printed } from '../fake-user-cluster.ts';
@@ -29,29 +28,23 @@ export async function runAudit(
 ): Promise<Audited> {
   const io = createPrinted();
   io.readStdin = async () => text ?? JSON.stringify({ apiVersion: 'v1', items: objects, kind: 'List' });
+  using folder = temporaryFolder();
+  const configFile = join(folder.path, 'config.yaml');
+  if (config !== null) writeFileSync(configFile, config);
   const options: AuditOptions = {
     file: ['-'],
     output: 'json',
     color: false,
     ...wish,
-    ...(config !== null && { config: configFile(config) }),
+    ...(config !== null && { config: configFile }),
   };
   const code = await audit(options, io, { clock: createHandClock() });
   const isJson = options.output === 'json' && io.stdout !== '';
   return { code, io, report: isJson ? (JSON.parse(io.stdout) as AuditReport) : ({} as AuditReport) };
 }
 
-/** Gone when the test that asked for it is over. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'keyless-pull-audit-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  return folder;
-}
-
-export function configFile(text: string): string {
-  const file = join(temporaryFolder(), 'config.yaml');
-  writeFileSync(file, text);
-  return file;
+export function temporaryFolder() {
+  return mkdtempDisposableSync(join(tmpdir(), 'keyless-pull-audit-'));
 }
 
 /** What a reader sees first of each finding. */
