@@ -2,6 +2,7 @@
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly url: string;
@@ -23,15 +24,13 @@ export async function startGateway(): Promise<Gateway> {
     response.writeHead(isRealm ? 200 : 401, { 'content-type': 'application/json' });
     response.end('{}');
   });
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url,
     certificateAuthority: authority.certificate,
     logins,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    [Symbol.asyncDispose]: close,
   };
 }

@@ -19,6 +19,7 @@ import {
   ruleFrom,
   TEST_AUDIENCE,
 } from '../../test/fakes/builders.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface ListServer extends AsyncDisposable {
   /** Files for `serve`. */
@@ -129,6 +130,7 @@ export async function startListServer(held: number): Promise<ListServer> {
   const server = createServer({ cert: certificate, key }, (request, response) => {
     void answer(request, response);
   });
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const folder = mkdtempSync(join(tmpdir(), 'keyless-pull-bench-'));
@@ -160,8 +162,7 @@ export async function startListServer(held: number): Promise<ListServer> {
       rules: [RULE],
     }),
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await close();
       rmSync(folder, { recursive: true, force: true });
     },
   };

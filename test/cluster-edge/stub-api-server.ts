@@ -11,6 +11,7 @@ import { text } from 'node:stream/consumers';
 import { createKubeConnection, type KubeConnection } from '../../src/cluster/kube-connection.ts';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { createHandClock, type HandClock } from '../fakes/hand-clock.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface StubRequest {
   readonly method: string;
@@ -76,6 +77,7 @@ export async function startStubApiServer(): Promise<StubApiServer> {
       stub.handle(stubRequest);
     });
   });
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
 
@@ -98,10 +100,7 @@ export async function startStubApiServer(): Promise<StubApiServer> {
       ({ authority, pair } = await prove());
       server.setSecureContext({ ...pair, ...clients });
     },
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
     write(name, content) {
       writeFileSync(join(folder, name), content);
       return join(folder, name);

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { CertificatePair } from '../../tools/certificates.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface PassingCall {
   readonly method: string;
@@ -83,6 +84,7 @@ export async function createHoldingProxy(options: HoldingProxyOptions): Promise<
     // Whoever has died hears nothing any more; whoever lives meets a connection that was cut, as on bad days.
     pass(incoming, outgoing).catch(() => outgoing.destroy());
   });
+  const close = closerOf(server);
   // Its clients reuse a connection whenever the target would let them.
   server.keepAliveTimeout = 120_000;
   server.listen(0, '127.0.0.1');
@@ -95,10 +97,8 @@ export async function createHoldingProxy(options: HoldingProxyOptions): Promise<
       return promise;
     },
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
+      await close();
       agent.destroy();
-      await once(server, 'close');
     },
   };
 }

@@ -7,6 +7,7 @@ import * as x509 from '@peculiar/x509';
 import type { CryptoKey, JWK } from 'jose';
 import { SignJWT, calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose';
 import type { Clock } from '../../src/clock.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const VALID = { notBefore: new Date('2020-01-01T00:00:00Z'), notAfter: new Date('2099-01-01T00:00:00Z') };
@@ -144,6 +145,7 @@ export async function createFakeIssuer({
     response.writeHead(404).end();
   }
 
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const url = `https://127.0.0.1:${port}`;
@@ -194,10 +196,7 @@ export async function createFakeIssuer({
       newest = await makePair(algorithm);
       published = [...(publish ? [newest.jwk] : []), ...(keepOld ? published : [])];
     },
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    [Symbol.asyncDispose]: close,
   };
   return issuer;
 }

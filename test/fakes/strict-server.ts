@@ -5,6 +5,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../../src/clock.ts';
 import { createTestAuthority } from './fake-issuer.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface Received {
   readonly method: string;
@@ -103,6 +104,7 @@ export async function createStrictServer({
     outgoing.write(text.slice(0, text.length / 2), () => outgoing.destroy());
   }
 
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const strict: StrictServer = {
@@ -116,8 +118,7 @@ export async function createStrictServer({
     redirectTo: 'https://127.0.0.1:1/elsewhere',
     dateSkewMs: 0,
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await close();
       if (failures.length > 0) throw new AggregateError(failures, 'a double failed');
     },
   };

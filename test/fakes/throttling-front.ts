@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ApiServerAddress } from '../../tools/api-client.ts';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
+import { closerOf } from '../../tools/close-server.ts';
 
 export interface FrontRequest {
   readonly method: string;
@@ -52,16 +53,14 @@ export async function startThrottlingFront(behind: ApiServerAddress): Promise<Th
     request.pipe(asked);
   }
 
+  const close = closerOf(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const front: ThrottlingFront = {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     certificateAuthority: authority.certificate,
     requests,
     retryAfter: undefined,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    [Symbol.asyncDispose]: close,
   };
   return front;
 }
