@@ -23,8 +23,12 @@ export interface ClientTarget {
 const TIMEOUT_MS = 5_000;
 const MOST_RETRIES = 10;
 
-export function createApiServerClient(target: ClientTarget, { sockets = Infinity } = {}): ApiServerClient {
-  const agent = new Agent({ keepAlive: true, maxFreeSockets: 25, maxSockets: sockets, timeout: 90_000 });
+/** `sockets` at most at once, of which `idle` are kept when nothing is asked. */
+export function createApiServerClient(
+  target: ClientTarget,
+  { sockets = Infinity, idle = 25 }: { readonly sockets?: number; readonly idle?: number } = {},
+): ApiServerClient {
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: idle, maxSockets: sockets, timeout: 90_000 });
   const statuses = new Map<number, number>();
 
   function once(
