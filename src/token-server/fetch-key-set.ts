@@ -14,9 +14,13 @@ const ACCEPT = 'application/json, application/jwk-set+json';
 
 const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
 
-/** Members are jose's to judge; only what is no public signature key by its very shape is left out. */
-const KeySet = z.object({
-  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })).max(1000),
+const KeySet = z.object({ keys: z.array(z.unknown()).max(1000) });
+
+/** Members are jose's to judge; what is no public signature key by its very shape is left out, as RFC 7517 section 5 has it. */
+const PublicKey = z.looseObject({
+  kty: z.enum(['RSA', 'EC']),
+  kid: z.string().optional(),
+  d: z.undefined().optional(),
 });
 
 /** Where an issuer's keys are. */
@@ -49,7 +53,7 @@ export async function fetchKeySet(
   const call = { fetch, agent, bearer, signal: clock.deadline(CALL_DEADLINE_MS), accept: ACCEPT, cure };
   try {
     const keySet = parseAnswer(KeySet, await callJson(call, await keysUrl(source, call)), 'key set');
-    const keys = keySet.keys.filter((key) => (key.kty === 'RSA' || key.kty === 'EC') && !('d' in key));
+    const keys = keySet.keys.flatMap((key) => PublicKey.safeParse(key).data ?? []);
     if (keys.length === 0) throw malformed(`the key set of ${source.issuer} holds no public RSA or EC key`);
     return { keys } as JSONWebKeySet; // looseObject widens the members that jose checks itself
   } finally {

@@ -93,6 +93,8 @@ export interface FakeIssuer extends AsyncDisposable {
   readonly publicJwk: JWK;
   /** What the key set says now. */
   readonly publishedKeys: JWK[];
+  /** Published before the others; whatever one likes. */
+  readonly strangeKeys: unknown[];
   /** What discovery and key set say; may be changed at any time. */
   readonly discovery: Record<string, unknown>;
   mood: IssuerMood;
@@ -141,7 +143,8 @@ export async function createFakeIssuer({
     // As kube-apiserver does it, tried with 1.36: it has this media type for its keys and no other.
     const isAccepted = /application\/jwk-set\+json|\*\/\*/.test(request.headers.accept ?? '*/*');
     if (request.url === '/openid/v1/jwks' && !isAccepted) return void response.writeHead(406).end();
-    if (request.url === '/openid/v1/jwks') return void response.end(JSON.stringify({ keys: published }));
+    const keys = [...issuer.strangeKeys, ...published];
+    if (request.url === '/openid/v1/jwks') return void response.end(JSON.stringify({ keys }));
     response.writeHead(404).end();
   }
 
@@ -163,6 +166,7 @@ export async function createFakeIssuer({
     certificateAuthorityPem: authority.certificatePem,
     requests,
     discovery,
+    strangeKeys: [],
     mood: 'well',
     bearer: undefined,
     get keyId() {

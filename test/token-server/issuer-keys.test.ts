@@ -222,6 +222,21 @@ describe('what the issuer says is believed only so far:', () => {
     });
   });
 
+  test('what is no public key of ours to use is left out, and the others count (RFC 7517, section 5)', async () => {
+    await using trust = await setUpTrust();
+    const { publicJwk } = trust.issuer;
+    trust.issuer.strangeKeys.push(
+      null,
+      'a text',
+      {},
+      { kid: publicJwk.kid },
+      { ...publicJwk, kty: 'AKP' },
+      { ...publicJwk, d: 'private' },
+    );
+
+    await expect(trust.verify(trust.issuer.token())).resolves.toMatchObject({ namespace: 'team-a' });
+  });
+
   test('a certificate that the CA file does not vouch for', async () => {
     await using trust = await setUpTrust();
     await using other = await setUpTrust();
