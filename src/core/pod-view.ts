@@ -158,14 +158,18 @@ function imagesOf(spec: Fields): readonly PodImage[] {
   return kept(images);
 }
 
+/** Without kubectl's copy of the whole object, which may be a quarter of a megabyte and is no parameter. */
 export function viewAccount(raw: unknown): AccountView {
   const account = fieldsOf(raw);
   const metadata = fieldsOf(account['metadata']);
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...annotations } = textMapOf(
+    metadata['annotations'],
+  );
   return {
     namespace: textOf(metadata['namespace']),
     name: textOf(metadata['name']),
     uid: textOf(metadata['uid']),
-    annotations: textMapOf(metadata['annotations']),
+    annotations,
     pullSecrets: namesOf(account['imagePullSecrets']),
     ...automountOf(account),
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',

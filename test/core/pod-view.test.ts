@@ -238,6 +238,15 @@ describe('a pod', () => {
   });
 });
 
+test('of an account kubectl’s copy of it is not kept: it may be a quarter of a megabyte', () => {
+  const annotations = { 'keyless-pull.dev/prewarm': 'true' };
+  const copy = { 'kubectl.kubernetes.io/last-applied-configuration': '{"kind":"ServiceAccount"}' };
+
+  expect(viewAccount({ metadata: { annotations: { ...copy, ...annotations } } }).annotations).toEqual(
+    annotations,
+  );
+});
+
 test('an account has a uid, annotations and pull secrets', () => {
   const raw = {
     metadata: {

@@ -150,20 +150,11 @@ export function createCollector(wish: {
       if (kind === 'Pod') addPod(object, namespace);
       else if (kind === 'Namespace') collection.namespaces.set(name, viewNamespace(object));
       else if (kind === 'ServiceAccount')
-        collection.accounts.set(
-          `${namespace}/${name}`,
-          withoutBallast({ ...viewAccount(object), namespace }),
-        );
+        collection.accounts.set(`${namespace}/${name}`, { ...viewAccount(object), namespace });
       else if (kind === 'Secret' && wish.withSecrets) {
         const facts = secretFacts(object);
         if (facts) collection.secrets.set(`${namespace}/${name}`, facts);
       }
     },
   };
-}
-
-/** kubectl's copy of the whole object. */
-function withoutBallast(account: AccountView): AccountView {
-  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...annotations } = account.annotations;
-  return { ...account, annotations };
 }
