@@ -55,8 +55,8 @@ export function createPodGate(tools: PodGateTools): PodGate {
   let byGated: PlannedNeed[] = [];
   const releasing = new Set<string>();
   const teller = createPodTeller(tools);
-  /** Since when we work without a pause: what no worker could do before is not held against the pods. */
-  let workingSince = 0;
+  /** By uid, since we work without a pause: what no worker could do before is not held against the pods. */
+  const firstLooks = new Map<string, number>();
   let lookedAt = 0;
   const needsOf = createPodNeeds(settings);
   const ungated = createUngatedPods({ view: cluster.view, keeper, clock, needsOf });
@@ -90,7 +90,9 @@ export function createPodGate(tools: PodGateTools): PodGate {
   }
 
   function reviewed(pod: PodView): readonly PlannedNeed[] {
-    const outlook = outlookOf(pod, workingSince);
+    const heldSince = firstLooks.get(pod.uid) ?? clock.now();
+    firstLooks.set(pod.uid, heldSince);
+    const outlook = outlookOf(pod, heldSince);
     if (outlook.kind === 'release') {
       void release(pod, outlook.late);
       return [];
@@ -108,7 +110,7 @@ export function createPodGate(tools: PodGateTools): PodGate {
       if (!isLeading()) return [];
       const now = clock.now();
       if (Math.abs(now - lookedAt) > LONGEST_PAUSE_MS) {
-        workingSince = now;
+        firstLooks.clear();
         waiting.hurry();
       }
       lookedAt = now;
@@ -132,7 +134,10 @@ export function createPodGate(tools: PodGateTools): PodGate {
         !gone && !PROTECTED_NAMESPACES.includes(object.namespace) && !object.isDeleting && object.isPending;
       // The end of an earlier pod of that name is no end of this one's waiting.
       if (isOurs && isGated(object)) waiting.set(key, object);
-      else if (!gone || waiting.get(key)?.uid === object.uid) waiting.delete(key);
+      else {
+        firstLooks.delete(object.uid);
+        if (!gone || waiting.get(key)?.uid === object.uid) waiting.delete(key);
+      }
       if (isOurs && !isGated(object) && object.pullSecrets.length > 0) ungated.set(key, object);
       else ungated.delete(key, gone ? object.uid : undefined);
     },

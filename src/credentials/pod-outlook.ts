@@ -13,8 +13,8 @@ export type Outlook =
   /** `heldBy`: what no waiting cures. */
   | { readonly kind: 'wait'; readonly needs: readonly PlannedNeed[]; readonly heldBy?: Problem };
 
-/** @param workingSince epoch milliseconds: what no worker could do before is not held against the pod */
-export type PodOutlook = (pod: PodView, workingSince: number) => Outlook;
+/** @param heldSince epoch milliseconds by our own clock, not by the API server's, which may be minutes from it */
+export type PodOutlook = (pod: PodView, heldSince: number) => Outlook;
 
 export interface PodOutlookTools {
   readonly view: ClusterView;
@@ -28,9 +28,9 @@ export interface PodOutlookTools {
 const QUEUED_SECONDS = 120;
 
 export function createPodOutlook({ view, keeper, clock, needsOf, settings }: PodOutlookTools): PodOutlook {
-  function outlookOf(pod: PodView, workingSince: number): Outlook {
+  function outlookOf(pod: PodView, heldSince: number): Outlook {
     const { gateSeconds } = settings();
-    const waited = (clock.now() - Math.max(pod.createdAt, workingSince)) / 1000;
+    const waited = (clock.now() - heldSince) / 1000;
     const namespace = view.namespace(pod.namespace);
     // It takes its pods along, and nothing can be made in it any more.
     if (namespace?.isTerminating) return { kind: 'wait', needs: [] };
@@ -68,7 +68,7 @@ export function createPodOutlook({ view, keeper, clock, needsOf, settings }: Pod
     }
     if (pending.length === 0) return { kind: 'release' };
     if (refusal && !staysHeld) return { kind: 'release', late: refusal };
-    if (staysHeld || isWithinPatience(Math.max(pod.createdAt, workingSince), pending, gateSeconds))
+    if (staysHeld || isWithinPatience(heldSince, pending, gateSeconds))
       return { kind: 'wait', needs: pending, ...(heldBy && { heldBy }) };
     const hosts = pending.map(({ need }) => need.host).join(', ');
     const late = new Problem('deadline', `no credential for ${hosts} came in ${Math.round(waited)} s`);

@@ -441,6 +441,27 @@ describe('the patience of a gate', () => {
     expect(gated()).toEqual([]);
   });
 
+  test.each([
+    ['ahead of', 1],
+    ['behind', -1],
+  ])('is the same where our clock is an hour %s the API server’s', async (_, direction) => {
+    const { addPod, lookFor, gated, clock, fake } = openGate();
+    await lookFor(10);
+    await addPod('app');
+    const creationTimestamp = new Date(clock.now() - direction * HOUR_MS).toISOString();
+    fake.changePod(NAMESPACE, 'app', (pod) => ({
+      ...pod,
+      metadata: { ...pod.metadata, creationTimestamp },
+    }));
+
+    await lookFor(120);
+    const held = gated();
+    await lookFor(1);
+
+    expect(held).toEqual(['app']);
+    expect(gated()).toEqual([]);
+  });
+
   test('begins anew after a suspend', async () => {
     const { addPod, lookFor, known, gated, clock } = openGate();
     await addPod('app');
