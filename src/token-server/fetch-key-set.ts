@@ -1,5 +1,5 @@
 // One round trip to an issuer: discovery document, then its keys. No memory; that is issuer-keys.ts.
-import type { JSONWebKeySet } from 'jose';
+import type { JSONWebKeySet, JWK } from 'jose';
 import { Agent } from 'undici';
 import * as z from 'zod';
 import type { Clock } from '../clock.ts';
@@ -17,11 +17,9 @@ const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
 const KeySet = z.object({ keys: z.array(z.unknown()).max(1000) });
 
 /** Members are jose's to judge; what is no public signature key by its very shape is left out, as RFC 7517 section 5 has it. */
-const PublicKey = z.looseObject({
-  kty: z.enum(['RSA', 'EC']),
-  kid: z.string().optional(),
-  d: z.undefined().optional(),
-});
+const PublicKey = z
+  .looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string().optional() })
+  .refine((key) => !('d' in key));
 
 /** Where an issuer's keys are. */
 export type KeySource = Pick<
@@ -53,9 +51,9 @@ export async function fetchKeySet(
   const call = { fetch, agent, bearer, signal: clock.deadline(CALL_DEADLINE_MS), accept: ACCEPT, cure };
   try {
     const keySet = parseAnswer(KeySet, await callJson(call, await keysUrl(source, call)), 'key set');
-    const keys = keySet.keys.flatMap((key) => PublicKey.safeParse(key).data ?? []);
+    const keys = keySet.keys.filter((key): key is JWK => PublicKey.safeParse(key).success);
     if (keys.length === 0) throw malformed(`the key set of ${source.issuer} holds no public RSA or EC key`);
-    return { keys } as JSONWebKeySet; // looseObject widens the members that jose checks itself
+    return { keys };
   } finally {
     await agent.destroy();
   }
