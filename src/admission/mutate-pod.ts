@@ -2,7 +2,8 @@
 // exchanged or written here, dry run or not; the worker acts on the pod once it is stored.
 import { credentialsText, patchFor } from '../core/pod-patch.ts';
 import { takenVolumes } from '../core/pod-mounts.ts';
-import { fieldsOf, injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts';
+import { fieldsOf } from '../core/fields.ts';
+import { injectionOf, isGated, viewPod, type PodView } from '../core/pod-view.ts';
 import { isUsable } from '../core/pull-credential.ts';
 import { planPulls, type Plan, type PlannedNeed, type PlanSettings } from '../core/pull-plan.ts';
 import { PROTECTED_NAMESPACES } from '../core/vocabulary.ts';

@@ -1,7 +1,7 @@
 // The AdmissionReview envelope, version 1: bytes to a request, a verdict to the bytes that the API server takes. The
 // object inside stays raw, so that fields nobody here has heard of survive.
 import { Problem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf } from '../core/fields.ts';
 import { nestsDeeperThan } from './json-depth.ts';
 import type { Deny, Verdict } from './verdict.ts';
 

@@ -2,7 +2,7 @@
 import * as yaml from 'yaml';
 import { readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { itemsOf, valueOf } from './objects/yaml-objects.ts';
 import type { RawObject } from './objects/json-objects.ts';
 import type { CommandIo } from './output.ts';

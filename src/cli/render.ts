@@ -5,8 +5,8 @@ import { stringify } from 'yaml';
 import { createMutatePod } from '../admission/mutate-pod.ts';
 import { systemClock } from '../clock.ts';
 import { loadConfig, type Config } from '../config.ts';
+import { fieldsOf } from '../core/fields.ts';
 import {
-  fieldsOf,
   viewAccount,
   viewNamespace,
   viewPod,

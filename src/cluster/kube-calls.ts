@@ -1,7 +1,8 @@
 // The few calls we make, verb by verb: paths, bodies and answers. Secrets are created and updated, never read.
 import { SecretText } from '../secret-text.ts';
 import { Problem, isProblem } from '../problem.ts';
-import { fieldsOf, instantOf, textOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../core/fields.ts';
+import { viewAccount, viewNamespace } from '../core/pod-view.ts';
 import {
   recordManifest,
   statusManifest,
@@ -169,14 +170,12 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
   };
 }
 
-function specOf(record: {
-  account: string;
-  accountUid: string;
-  rule: string;
-  principal: string;
-  host: string;
-  secretName: string;
-}) {
+type RecordSpec = Pick<
+  PullCredentialRecord,
+  'account' | 'accountUid' | 'rule' | 'principal' | 'host' | 'secretName'
+>;
+
+function specOf(record: RecordSpec) {
   return {
     serviceAccount: { name: record.account, uid: record.accountUid },
     rule: record.rule,

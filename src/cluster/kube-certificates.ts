@@ -1,7 +1,7 @@
 // Our certificate's Secret and the caBundle of our webhooks, on a real API server: read by name, written as read.
 import { isProblem, Problem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { API_GROUP } from '../core/vocabulary.ts';
 import { pathTo, type KubeCall, type KubeConnection } from './kube-connection.ts';
 import type { CertificateStore, ServingSecret, ServingTexts, WebhookTrust } from './certificate-store.ts';

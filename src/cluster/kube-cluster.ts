@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { errnoText, readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { KubeConfig } from './client-node.ts';
 import { claimsOf, createKubeCalls } from './kube-calls.ts';
 import { createCertificateStore } from './kube-certificates.ts';

@@ -2,7 +2,7 @@
 // translated once. Who we are comes from kube-cluster.ts.
 import { request as send, type Dispatcher } from 'undici';
 import { Problem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { readBody, splitLines } from './kube-body.ts';
 import { createCallGate, type CallPriority } from './call-gate.ts';
 import { isCertificateFault, statusProblem, transportProblem } from './kube-problem.ts';

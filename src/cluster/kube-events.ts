@@ -1,5 +1,5 @@
 // Events on accounts and pods, as `kubectl describe` shows them. Best effort: a pull never waits for one.
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf } from '../core/fields.ts';
 import { pathTo } from './kube-connection.ts';
 import type { ClusterEvent } from './cluster.ts';
 import type { KubeCallTools } from './kube-calls.ts';

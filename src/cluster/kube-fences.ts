@@ -2,7 +2,8 @@
 // counts; a missing right would refuse as well, and would prove nothing. Where we lack the right, another namespace is asked:
 // a policy holds in all of them, a right perhaps in one.
 import { isProblem, Problem } from '../problem.ts';
-import { fieldsOf, injectionOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
+import { injectionOf } from '../core/pod-view.ts';
 import { FENCE_PROBE_AUDIENCE } from '../core/vocabulary.ts';
 import { pathTo, type KubeCall } from './kube-connection.ts';
 import type { Cluster } from './cluster.ts';

@@ -1,5 +1,5 @@
 // Leases in our own namespace: the sign of life of the working worker.
-import { fieldsOf, instantOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../core/fields.ts';
 import { GATES_ANNOTATION } from '../core/vocabulary.ts';
 import { findOne, pathTo } from './kube-connection.ts';
 import type { Cluster, Lease } from './cluster.ts';

@@ -1,6 +1,7 @@
 // What we ask about pods: our own gate away, a look at a namespace, an eviction.
 import { isProblem, Problem } from '../problem.ts';
-import { fieldsOf, textOf, viewPod, type PodView } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
+import { viewPod, type PodView } from '../core/pod-view.ts';
 import { GATE } from '../core/vocabulary.ts';
 import { pathTo } from './kube-connection.ts';
 import { isAnotherObject } from './kube-problem.ts';

@@ -1,6 +1,6 @@
 // Foreign errors of the API server, translated once: the middle never sees another's error class.
 import { isProblem, Problem } from '../problem.ts';
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf } from '../core/fields.ts';
 
 /** A call that got no answer. */
 export function transportProblem(cause: unknown, signal: AbortSignal): Problem {

@@ -1,5 +1,5 @@
 // Which keys the API server signs ServiceAccount tokens with: by a token's own word, and by the key set that it publishes.
-import { fieldsOf } from '../core/pod-view.ts';
+import { fieldsOf } from '../core/fields.ts';
 import type { CallOptions } from './cluster.ts';
 import type { KubeConnection } from './kube-connection.ts';
 

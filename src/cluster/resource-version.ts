@@ -1,5 +1,5 @@
 // Kubernetes' resource versions are comparable integers (KEP-5504); what is none is taken as it comes.
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 
 export function versionOf(raw: unknown): bigint {
   return toVersion(textOf(fieldsOf(fieldsOf(raw)['metadata'])['resourceVersion']));

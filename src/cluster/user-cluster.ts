@@ -1,7 +1,8 @@
 // The cluster as a person at a command line reaches it: kubectl's own flags, the person's rights, lists page by page. No
 // watches, and of Secrets the metadata alone. What a command changes beyond our gate on a pod it says itself, by `call`.
 import { Problem, isProblem } from '../problem.ts';
-import { fieldsOf, instantOf, textOf, viewAccount, viewNamespace } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../core/fields.ts';
+import { viewAccount, viewNamespace } from '../core/pod-view.ts';
 import { viewRecord, type PullCredentialRecord } from '../core/pull-credential-record.ts';
 import { API_GROUP, GATE, LEASE_NAME, RECORD_PLURAL } from '../core/vocabulary.ts';
 import {

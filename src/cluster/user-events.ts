@@ -1,5 +1,5 @@
 // Events as a person reads them, of either of Kubernetes' two kinds.
-import { fieldsOf, instantOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../core/fields.ts';
 
 export interface UserEvent {
   /** When it was last seen, epoch milliseconds. */

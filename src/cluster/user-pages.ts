@@ -1,7 +1,7 @@
 // A collection of the API server page by page, for who keeps none of it: as many objects as there are, never more at once than
 // one page.
 import { isProblem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import type { KubeCall } from './kube-connection.ts';
 
 export interface ListPage {

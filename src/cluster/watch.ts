@@ -1,7 +1,7 @@
 // Our own watch reader: lists, follows, resumes, relists, and never goes quiet. (client-node's dies after 30 idle
 // seconds and swallows the callback's errors.)
 import { Problem, isProblem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/pod-view.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { toVersion, versionOf } from './resource-version.ts';
 import { createWatchdog } from './watchdog.ts';
 import type { Clock } from '../clock.ts';

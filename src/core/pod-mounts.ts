@@ -1,6 +1,6 @@
 // Our volumes in a raw pod, and their mounts in its init and ordinary containers. What a container has at that path, of
 // that volume or under that variable is its own and stays; nothing is mounted with subPath, which never sees a renewal.
-import { fieldsOf } from './pod-view.ts';
+import { fieldsOf } from './fields.ts';
 import { DOCKER_CONFIG_VOLUME, TOKEN_VOLUME, UNMOUNTED_TOKEN_VOLUME } from './vocabulary.ts';
 import type { PatchOperation } from './pod-patch.ts';
 import type { Plan } from './pull-plan.ts';

@@ -1,7 +1,8 @@
 // The JSON patch (RFC 6902) that brings a raw pod to what its plan says: `add` alone, nothing replaced or reordered, and
 // nothing at all where nothing is missing. The one `remove` is our own gate where it may not be.
 import { addMounts, addVolumes, append } from './pod-mounts.ts';
-import { fieldsOf, isGated, type PodView } from './pod-view.ts';
+import { fieldsOf } from './fields.ts';
+import { isGated, type PodView } from './pod-view.ts';
 import { CREDENTIALS_ANNOTATION, GATE, MANAGED_LABEL } from './vocabulary.ts';
 import type { Plan } from './pull-plan.ts';
 

@@ -1,5 +1,6 @@
 // The few fields of pods, accounts and namespaces that we read, with Kubernetes' defaults. Views never go back to the
 // API server: patches are made on the raw object, so that fields nobody here has heard of survive.
+import { fieldsOf, instantOf, kept, listOf, namesOf, textMapOf, textOf, type Fields } from './fields.ts';
 import { GATE, INJECT_LABEL, MIRROR_ANNOTATION } from './vocabulary.ts';
 
 /** Where in a pod an image is named. */
@@ -58,38 +59,6 @@ export interface NamespaceView {
   readonly labels: Readonly<Record<string, string>>;
   readonly isTerminating: boolean;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
-const NOTHING: Fields = {};
-const NO_TEXTS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
-const NO_ITEMS: readonly never[] = Object.freeze([]);
-
-export function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : NOTHING;
-}
-
-function listOf(value: unknown): readonly Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
-}
-
-export function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-/** Only string values; the result has no prototype, so that a key named `__proto__` is a key like any other. */
-function textMapOf(value: unknown): Readonly<Record<string, string>> {
-  const entries = Object.entries(fieldsOf(value)).filter(([, text]) => typeof text === 'string');
-  if (entries.length === 0) return NO_TEXTS;
-  // Born without a prototype, an object takes three times the room of one that loses it.
-  return Object.setPrototypeOf(Object.fromEntries(entries), null);
-}
-
-function namesOf(value: unknown): readonly string[] {
-  return kept(listOf(value).flatMap(({ name }) => textOf(name) || []));
-}
-
-/** A list that grew has room for many more, and a view is kept for as long as its object lives: ten thousand times. */
-const kept = <Item>(list: readonly Item[]): readonly Item[] => (list.length === 0 ? NO_ITEMS : list.slice());
 
 const automountOf = ({ automountServiceAccountToken: asked }: Fields): { automountsToken?: boolean } =>
   typeof asked === 'boolean' ? { automountsToken: asked } : {};
@@ -158,18 +127,14 @@ function imagesOf(spec: Fields): readonly PodImage[] {
   return kept(images);
 }
 
-/** Without kubectl's copy of the whole object, which may be a quarter of a megabyte and is no parameter. */
 export function viewAccount(raw: unknown): AccountView {
   const account = fieldsOf(raw);
   const metadata = fieldsOf(account['metadata']);
-  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...annotations } = textMapOf(
-    metadata['annotations'],
-  );
   return {
     namespace: textOf(metadata['namespace']),
     name: textOf(metadata['name']),
     uid: textOf(metadata['uid']),
-    annotations,
+    annotations: textMapOf(metadata['annotations']),
     pullSecrets: namesOf(account['imagePullSecrets']),
     ...automountOf(account),
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',
@@ -186,11 +151,6 @@ export function viewNamespace(raw: unknown): NamespaceView {
       textOf(metadata['deletionTimestamp']) !== '' ||
       fieldsOf(namespace['status'])['phase'] === 'Terminating',
   };
-}
-
-/** An RFC 3339 timestamp as epoch milliseconds; 0 when absent or unreadable. */
-export function instantOf(value: unknown): number {
-  return Date.parse(textOf(value)) || 0;
 }
 
 /** The opt-in of a namespace: `enabled`, `draining`, or neither. */

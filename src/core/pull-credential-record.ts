@@ -1,5 +1,5 @@
 // PullCredential, the custom resource: everything about a credential except the credential.
-import { fieldsOf, instantOf, textOf } from './pod-view.ts';
+import { fieldsOf, instantOf, textOf } from './fields.ts';
 import { isUsable, type Need } from './pull-credential.ts';
 import { MANAGED_LABEL, RECORD_API_VERSION, RECORD_KIND } from './vocabulary.ts';
 import type { OwnerReference } from './pull-secret.ts';

@@ -1,5 +1,6 @@
 // What makes pods: the template that a workload keeps, as the pod it will become, and who wrote the list of a pod.
-import { fieldsOf, textOf, viewPod, type PodView } from './pod-view.ts';
+import { fieldsOf, textOf } from './fields.ts';
+import { viewPod, type PodView } from './pod-view.ts';
 
 /** API group and where the template is, by kind. */
 const TEMPLATES: Readonly<Record<string, { readonly group: string; readonly path: readonly string[] }>> = {

@@ -3,7 +3,8 @@
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createMutatePod } from '../../src/admission/mutate-pod.ts';
-import { fieldsOf, viewPod } from '../../src/core/pod-view.ts';
+import { fieldsOf } from '../../src/core/fields.ts';
+import { viewPod } from '../../src/core/pod-view.ts';
 import { createKeeper } from '../../src/credentials/keeper.ts';
 import { startControlPlane, type ControlPlane } from '../../tools/control-plane.ts';
 import { readCase } from '../admission/case-file.ts';

@@ -1,14 +1,7 @@
 // What we read of pods, accounts and namespaces, and what a malformed one is taken for.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  injectionOf,
-  instantOf,
-  isGated,
-  viewAccount,
-  viewNamespace,
-  viewPod,
-} from '../../src/core/pod-view.ts';
+import { injectionOf, isGated, viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
 import { aPod, aRawPod } from './builders.ts';
 
 describe('a pod', () => {
@@ -238,15 +231,6 @@ describe('a pod', () => {
   });
 });
 
-test('of an account kubectl’s copy of it is not kept: it may be a quarter of a megabyte', () => {
-  const annotations = { 'keyless-pull.dev/prewarm': 'true' };
-  const copy = { 'kubectl.kubernetes.io/last-applied-configuration': '{"kind":"ServiceAccount"}' };
-
-  expect(viewAccount({ metadata: { annotations: { ...copy, ...annotations } } }).annotations).toEqual(
-    annotations,
-  );
-});
-
 test('an account has a uid, annotations and pull secrets', () => {
   const raw = {
     metadata: {
@@ -293,10 +277,4 @@ test.for([
   [{}, false],
 ] as const)('a namespace like %j terminates: %s', ([raw, isTerminating]) => {
   expect(viewNamespace(raw).isTerminating).toBe(isTerminating);
-});
-
-test('an instant that cannot be read is 0', () => {
-  expect(instantOf('2026-11-21T12:00:00Z')).toBe(Date.UTC(2026, 10, 21, 12));
-  expect(instantOf('2026-11-21T12:00:00.123456Z')).toBe(Date.UTC(2026, 10, 21, 12, 0, 0, 123));
-  for (const text of [undefined, null, '', 'soon', 5, {}]) expect(instantOf(text)).toBe(0);
 });

@@ -2,7 +2,8 @@
 // shipped fences installed.
 import type { Clock } from '../../src/clock.ts';
 import type { Cluster, Lease } from '../../src/cluster/cluster.ts';
-import { instantOf, viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
+import { instantOf } from '../../src/core/fields.ts';
+import { viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
 import { recordManifest, statusManifest, viewRecord } from '../../src/core/pull-credential-record.ts';
 import { GATE } from '../../src/core/vocabulary.ts';
 import { isProblem, Problem } from '../../src/problem.ts';

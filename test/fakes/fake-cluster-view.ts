@@ -2,7 +2,8 @@
 // hold back; the client's own writes are put in at once, as src/cluster/watch.ts does.
 import type { Clock } from '../../src/clock.ts';
 import type { ClusterChange, ClusterView } from '../../src/cluster/cluster.ts';
-import { fieldsOf, viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
+import { fieldsOf } from '../../src/core/fields.ts';
+import { viewAccount, viewNamespace, viewPod } from '../../src/core/pod-view.ts';
 import type { AccountView, NamespaceView, PodView } from '../../src/core/pod-view.ts';
 import { viewRecord, type PullCredentialRecord } from '../../src/core/pull-credential-record.ts';
 import { MANAGED_LABEL } from '../../src/core/vocabulary.ts';

@@ -1,9 +1,8 @@
 // What lives in a cluster by keyless-pull: records, the accounts and namespaces they are of, and the pods that could be
 // meant by a rule. Lists only, with the user's rights.
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import {
-  fieldsOf,
   injectionOf,
-  textOf,
   viewAccount,
   viewNamespace,
   viewPod,

@@ -1,5 +1,6 @@
 // Everything an audit keeps of the objects that go by, one at a time and in any order: shapes, names and counts, never an object.
-import { fieldsOf, textOf, viewAccount, viewNamespace, viewPod } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
+import { viewAccount, viewNamespace, viewPod } from '../../core/pod-view.ts';
 import { viewRecord } from '../../core/pull-credential-record.ts';
 import { RECORD_API_VERSION, RECORD_KIND } from '../../core/vocabulary.ts';
 import { manifestOf, podOf } from '../manifests.ts';

@@ -1,6 +1,6 @@
 // The objects of a running cluster, page by page, in the user's name. What the user may not list is named, not guessed.
 import { isProblem } from '../../problem.ts';
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import { API_GROUP, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { PULL_SECRET_TYPES } from './secret-facts.ts';

@@ -1,5 +1,5 @@
 // Whose a pod is: from its controller up to the workload that somebody wrote.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 
 export interface OwnerRef {
   readonly apiVersion: string;

@@ -1,7 +1,7 @@
 // What an audit keeps of a pull Secret: its type, its age, and the registry hosts that it has logins for. The logins
 // themselves are dropped where they are read.
 import { hostMatches } from '../../core/registry-rule.ts';
-import { fieldsOf, instantOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../../core/fields.ts';
 
 export interface SecretFacts {
   readonly type: string;

@@ -1,5 +1,5 @@
 // The steps of doctor about the cluster's issuer: what it is called, and whether those who must can read its keys.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { trustOf, type FamilyTrust } from './family-trust.ts';
 import { isAddress, looksPrivate, seePublicly } from './public-document.ts';
 import { issueToken } from './token-steps.ts';

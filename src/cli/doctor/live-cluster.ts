@@ -1,7 +1,8 @@
 // What doctor asks of a real cluster, with the rights of the user. A refusal's own words are read, never shown.
 import { Problem, isProblem } from '../../problem.ts';
 import { SecretText } from '../../secret-text.ts';
-import { fieldsOf, instantOf, textOf, viewAccount, viewNamespace } from '../../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../../core/fields.ts';
+import { viewAccount, viewNamespace } from '../../core/pod-view.ts';
 import { openUserCluster, type UserCluster } from '../../cluster/user-cluster.ts';
 import type { Clock } from '../../clock.ts';
 import type { KubeChoice } from '../../cluster/kube-cluster.ts';

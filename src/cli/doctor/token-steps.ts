@@ -1,7 +1,7 @@
 // The steps of doctor about the token: is its audience a good one, may it be had, and does it say what the registry expects.
 import { audienceFault } from '../../token-server/trusted-issuer.ts';
 import { needFor } from '../../core/pull-plan.ts';
-import { textOf } from '../../core/pod-view.ts';
+import { textOf } from '../../core/fields.ts';
 import type { Need } from '../../core/pull-credential.ts';
 import { limitsOf } from './family-trust.ts';
 import { accountText, failed, known, ok, skipped, warning } from './step.ts';

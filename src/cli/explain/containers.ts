@@ -1,5 +1,5 @@
 // What the kubelet says of the containers: only pulls are our business.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { failed, warning } from '../doctor/step.ts';
 import { cureForPull } from './cures.ts';
 import type { Chapter } from './story.ts';

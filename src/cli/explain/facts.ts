@@ -1,12 +1,7 @@
 // Everything that explain looks at, read once: the pod, its account and namespace, their records and events, the worker.
 import { isProblem, Problem } from '../../problem.ts';
-import {
-  fieldsOf,
-  viewPod,
-  type AccountView,
-  type NamespaceView,
-  type PodView,
-} from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
+import { viewPod, type AccountView, type NamespaceView, type PodView } from '../../core/pod-view.ts';
 import { CREDENTIALS_ANNOTATION, SECRET_PREFIX } from '../../core/vocabulary.ts';
 import { parseImageReference } from '../../core/image-reference.ts';
 import { unlessRefused, workerLine, type WorkerLine } from '../status/snapshot.ts';

@@ -2,7 +2,7 @@
 import { annotationsFor, principalsOf } from '../../core/identity-parameters.ts';
 import { ruleForHost, ruleSpeaksOf } from '../../core/registry-rule.ts';
 import { INJECT_LABEL, STATIC_PULL_SECRETS_LABEL } from '../../core/vocabulary.ts';
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import { pullSecretsPath, type Manifest } from '../manifests.ts';
 import { shellWord } from '../trust/quoting.ts';
 import { isConcerned, modeFor, type MigrationMode } from './namespaces.ts';

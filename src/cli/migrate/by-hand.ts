@@ -1,6 +1,6 @@
 // What is told instead of an edit: where Kustomize or Helm makes the manifests, and where a text is too odd to be edited.
 import * as yaml from 'yaml';
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { pullSecretsPath } from '../manifests.ts';
 import { shellQuoted, shellWord } from '../trust/quoting.ts';
 import { lineNumbers } from './text-edits.ts';

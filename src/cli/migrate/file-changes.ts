@@ -2,7 +2,7 @@
 // anything else is not made.
 import { isDeepStrictEqual } from 'node:util';
 import * as yaml from 'yaml';
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import { applyEdits, type Edit } from './text-edits.ts';
 import { entriesWritten } from './yaml-entries.ts';
 import { removalOf } from './yaml-removals.ts';

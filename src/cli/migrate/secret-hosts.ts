@@ -1,5 +1,5 @@
 // Which registry hosts a pull Secret opens, from its manifest: the hosts alone leave this file.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { loginHost } from '../audit/secret-facts.ts';
 
 /** Undefined where it cannot be known: sealed, encrypted, by pattern, or no pull Secret at all. */

@@ -4,7 +4,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as yaml from 'yaml';
 import { errnoText, readText } from '../../text-file.ts';
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import { Problem } from '../../problem.ts';
 import { lineNumbers } from './text-edits.ts';
 import { expand, type Manifest } from '../manifests.ts';

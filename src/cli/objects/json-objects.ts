@@ -1,7 +1,7 @@
 // Kubernetes objects in JSON, taken from a stream: one object, several, or the items of a List one by one, so that a dump of
 // any size needs the memory of its largest object.
 import { Problem } from '../../problem.ts';
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 
 export type RawObject = Readonly<Record<string, unknown>>;
 

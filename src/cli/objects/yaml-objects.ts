@@ -1,7 +1,7 @@
 // Kubernetes objects in YAML, document by document. Unlike JSON a document is read in one piece: dumps are better JSON.
 import * as yaml from 'yaml';
 import { Problem } from '../../problem.ts';
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import type { RawObject } from './json-objects.ts';
 
 /** A parsed document takes twenty times its text; this much is a List of some thousand pods. */

@@ -1,5 +1,5 @@
 // What goes into a support bundle: each thing asked for with the user's rights, redacted, and, where it could not be had, why.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { LEASE_NAME, MANAGED_LABEL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { isProblem } from '../../problem.ts';

@@ -1,5 +1,5 @@
 // The fences around our own rights: all there, refusing, bound, about our worker, and with the audiences of the config.
-import { fieldsOf } from '../../core/pod-view.ts';
+import { fieldsOf } from '../../core/fields.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { audiencesOf } from '../doctor/live-cluster.ts';
 import { failed, ok, skipped, warning, type Finding } from '../doctor/step.ts';

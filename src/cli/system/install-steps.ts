@@ -1,6 +1,6 @@
 // Is it there, is it whole: API server, CRD, config, replicas and their images, and what each replica says of itself.
 import { parseConfig } from '../../config.ts';
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { isProblem } from '../../problem.ts';
 import { failed, ok, skipped, warning } from '../doctor/step.ts';
 import { OLDEST_API_VERSION } from './expected.ts';

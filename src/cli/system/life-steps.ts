@@ -1,5 +1,5 @@
 // Does it live: the worker's Lease, the clocks, the issuer, and what became of records and Secrets.
-import { fieldsOf, instantOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, instantOf, textOf } from '../../core/fields.ts';
 import { LEASE_NAME, MANAGED_LABEL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { isProblem } from '../../problem.ts';

@@ -1,5 +1,5 @@
 // The rights of our accounts: all that this version needs, and no more than that.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { INJECT_LABEL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { replyOf } from '../doctor/live-cluster.ts';

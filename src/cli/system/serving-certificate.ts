@@ -2,7 +2,7 @@
 // else from the Secret's tls.crt. The key beside it is dropped unread.
 import { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { TLS_SECRET } from './expected.ts';
 import type { SystemLook } from './step.ts';

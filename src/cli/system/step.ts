@@ -1,5 +1,5 @@
 // What one line of `doctor system` says, which lines there are and in which order, and what its checks share.
-import { textOf, fieldsOf } from '../../core/pod-view.ts';
+import { textOf, fieldsOf } from '../../core/fields.ts';
 import { replyOf } from '../doctor/live-cluster.ts';
 import { TLS_SECRET } from './expected.ts';
 import type { Clock } from '../../clock.ts';

@@ -1,5 +1,5 @@
 // Our webhook configurations, the certificate behind them, and other webhooks that may undo what ours does.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { failed, ok, skipped, warning, type Finding } from '../doctor/step.ts';
 import { expectedWebhooks } from './expected.ts';
 import { authoritiesIn, leafOf, signedBy } from './serving-certificate.ts';

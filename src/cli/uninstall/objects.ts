@@ -1,5 +1,5 @@
 // What is ours in a cluster, found by name and label, and how one of it is deleted: that very one, or not at all.
-import { fieldsOf, textOf } from '../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../core/fields.ts';
 import { API_GROUP, MANAGED_LABEL, RECORD_PLURAL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
 import { isProblem } from '../../problem.ts';

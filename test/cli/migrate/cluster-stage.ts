@@ -1,7 +1,7 @@
 // A user's cluster that lists what a test has put into it, for migrate --plan.
 import { listPages } from '../../../src/cluster/user-pages.ts';
 import { parseAllDocuments, type Document } from 'yaml';
-import { fieldsOf, textOf } from '../../../src/core/pod-view.ts';
+import { fieldsOf, textOf } from '../../../src/core/fields.ts';
 import { createFakeUserCluster, refusal, type FakeUserCluster } from '../fake-user-cluster.ts';
 
 const PLURALS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // Whether the kubelet would run a provider for an image and an account: pattern, account, annotations, and the right to ask
 // for the token.
 import { patternMatches, whySurprising, whyNeverMatches } from '../../kubelet/image-pattern.ts';
-import { fieldsOf, textOf } from '../../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../../core/fields.ts';
 import { failed, ok, skipped, warning, type Finding } from '../step.ts';
 import type { Provider } from '../../kubelet/provider-config.ts';
 import type { NodeFacts } from './step.ts';

@@ -1,6 +1,7 @@
 // What a plan looks at in a cluster, with the user's rights and nothing but lists: namespaces, accounts, workloads, and the
 // pods that no workload known here makes. No Secret is read.
-import { fieldsOf, textOf, viewAccount, viewPod } from '../../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../../core/fields.ts';
+import { viewAccount, viewPod } from '../../../core/pod-view.ts';
 import { pathTo } from '../../../cluster/kube-connection.ts';
 import { unlessRefused } from '../../status/snapshot.ts';
 import { expand, type Manifest } from '../../manifests.ts';

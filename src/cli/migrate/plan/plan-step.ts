@@ -1,5 +1,5 @@
 // One step of a plan, and the plan of one namespace: what to do, how to know that it worked, and the way back.
-import { fieldsOf } from '../../../core/pod-view.ts';
+import { fieldsOf } from '../../../core/fields.ts';
 import { removalOperations } from '../by-hand.ts';
 import { pullSecretsPath, type Manifest } from '../../manifests.ts';
 import { shellQuoted, shellWord } from '../../trust/quoting.ts';

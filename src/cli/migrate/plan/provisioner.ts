@@ -1,6 +1,7 @@
 // What the image-pull-secrets-provisioner has left in a cluster: accounts annotated for it, its entries in their
 // imagePullSecrets, its controller. https://github.com/pfnet/image-pull-secrets-provisioner
-import { fieldsOf, textOf, viewAccount, viewNamespace } from '../../../core/pod-view.ts';
+import { fieldsOf, textOf } from '../../../core/fields.ts';
+import { viewAccount, viewNamespace } from '../../../core/pod-view.ts';
 import type { Manifest } from '../../manifests.ts';
 
 const VOCABULARY = 'imagepullsecrets.preferred.jp/';
