@@ -29,7 +29,7 @@ const CONNECTING_MS = 3_000;
  * connection between two rounds of reviews, and the rest wait in the kernel's queue. What is sent away for certain is tried apart.
  */
 const AT_ONCE = 240;
-/** More than this replica keeps: three quarters of what 256 descriptors leave it. */
+/** More than this replica keeps, which is three quarters of what 256 descriptors leave it; where memory is full, fewer do. */
 const TOO_MANY = 160;
 
 function clientOf(
@@ -145,7 +145,7 @@ test('with 1.3 times its memory, 100 m of CPU and 256 descriptors it sheds, and 
       `limited by ${group ? 'a control group' : 'V8 and signals'}: memory ${mib(limit)} (in use ${mib(inUse)}), ${CPUS} CPUs, 256 descriptors`,
       `${AT_ONCE} at once for ${OVERLOAD_MS / 1000} s: ${JSON.stringify(countOutcomes(outcomes))}, answers ${JSON.stringify([...crowd.statuses])}`,
       `resident at the end ${mib(peak)}; answers after ${recoverySeconds.toFixed(1)} s; afterwards ${JSON.stringify(countOutcomes(afterwards))}`,
-      `too many connections: answers ${JSON.stringify([...filling.statuses])}`,
+      `filled up on purpose: answers ${JSON.stringify([...filling.statuses])}`,
     ].join('\n'),
   );
   expect(isDead).toBe(false);
