@@ -1,6 +1,6 @@
 // generate trust: what the other side is told, byte for byte, and that nobody's text gets out of its quotes.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -123,6 +123,8 @@ function hclStrings(text: string): string[] | undefined {
   return open.length === 0 ? strings : undefined;
 }
 
+const CURL = '--silent --show-error --fail-with-body --config -';
+
 function shell(script: string, words: readonly string[] = [], env: Record<string, string> = {}) {
   const { status, stdout, stderr } = spawnSync('bash', [...words, '-s'], {
     input: script,
@@ -232,6 +234,38 @@ describe("what the account's annotations say", () => {
   });
 });
 
+test('Quay’s Terraform makes the calls of the commands, and makes no robot that is there', async () => {
+  const { out } = await trust('quay');
+  const [, script = ''] = /<<-EOT\n([^]*?)\n +EOT\n/.exec(out) ?? [];
+  const words: Record<string, string> = {
+    QUAY_TOKEN: 'secret',
+    ROBOT: 'r',
+    FEDERATION: '[]',
+    PERMISSION: 'p',
+  };
+  const runWith = (hasRobot: boolean) =>
+    shell(
+      `curl() { cat >> stdin; [ "$*" != "$GET" ] || ${hasRobot} && echo "$@"; }\ncd ${folder}\n${script}`,
+      [],
+      { ...words, PATH: process.env['PATH'] ?? '', GET: `${CURL} --output /dev/null r` },
+    ).stdout.split('\n');
+
+  const fresh = runWith(false);
+  const again = runWith(true);
+
+  const made = `${CURL} --request PUT --json {} --output /dev/null r`;
+  const rest = [
+    `${CURL} --json [] --output /dev/null r/federation`,
+    `${CURL} --request PUT --json {"role": "read"} --output /dev/null p`,
+    '',
+  ];
+  expect(fresh).toEqual([made, ...rest]);
+  expect(again).toEqual([`${CURL} --output /dev/null r`, ...rest]);
+  expect(new Set(readFileSync(join(folder, 'stdin'), 'utf8').trim().split('\n'))).toEqual(
+    new Set(['header = "Authorization: Bearer secret"']),
+  );
+});
+
 describe('what will not work is written down all the same, with exit code 1', () => {
   test('a subject that is too long for Google', async () => {
     const name = 'a'.repeat(101);
@@ -285,8 +319,8 @@ describe('wrong use is one sentence and exit code 64', () => {
     ['an issuer with quotes', ['--issuer', 'https://oidc.team.example/"`id`'], '--issuer is no https URL'],
     [
       'a form that the family lacks',
-      ['--rule', 'quay', '--format', 'terraform'],
-      'quay has one format, commands',
+      ['--rule', 'chainguard', '--format', 'terraform'],
+      'chainguard has one format, commands',
     ],
     ['another of several forms', ['--format', 'zot'], 'ecr has the formats terraform, commands'],
     [

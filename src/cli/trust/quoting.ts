@@ -78,9 +78,10 @@ export function shellVariable(name: string, means: string): string {
   return `: "\${${name}:?${means}}"\n`;
 }
 
-/** A variable that Terraform asks for. */
-export function hclVariable(name: string, means: string): string {
-  return `variable "${name}" {\n  type        = string\n  description = ${hclQuoted(means)}\n}\n\n`;
+/** A variable that Terraform asks for; a sensitive one is shown in no plan. */
+export function hclVariable(name: string, means: string, shown?: 'sensitive'): string {
+  const hidden = shown ? '  sensitive   = true\n' : '';
+  return `variable "${name}" {\n  type        = string\n  description = ${hclQuoted(means)}\n${hidden}}\n\n`;
 }
 
 /** A shell function `call`: curl with the token of that variable, which no process list shows. */
