@@ -15,8 +15,7 @@ call() {
   printf 'header = "%s %s"\n' 'Authorization: Bearer' "$QUAY_TOKEN" | curl --silent --show-error --fail-with-body --config - "$@"
 }
 
-# Leave this away where the robot exists.
-call --request PUT --json '{}' --output /dev/null 'https://quay.io/api/v1/organization/team/robots/shop_web'
+call --output /dev/null 'https://quay.io/api/v1/organization/team/robots/shop_web' 2>/dev/null || call --request PUT --json '{}' --output /dev/null 'https://quay.io/api/v1/organization/team/robots/shop_web'
 # The list takes the place of the one that is there: the same call without --json shows it.
 call --json '[
   {
