@@ -4,6 +4,7 @@
 import * as z from 'zod';
 import { Problem } from '../problem.ts';
 import { ask, type AskTools } from './ask.ts';
+import { challengesOf } from './challenge.ts';
 import { member, type Refusal } from './refusal.ts';
 import { SecretAnswer } from './secret-answer.ts';
 import type { ImageReference } from '../core/image-reference.ts';
@@ -145,12 +146,11 @@ function speaksPlainHttp(cause: unknown): boolean {
   );
 }
 
-/** RFC 9110 section 11.6.1: of several challenges Bearer is taken, as runtimes do. */
+/** Of several challenges Bearer is taken, as runtimes do. */
 function challengeOf(header: string | undefined): Record<string, string> {
   if (header === undefined) return { scheme: 'nothing' };
-  const [, bearer] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(header) ?? [];
-  if (bearer === undefined) return { scheme: /(?:^|,\s*)basic(?:\s|$)/i.test(header) ? 'basic' : 'unknown' };
-  // Each word is tried once, from its beginning: a long one without a value would be tried from every letter.
-  const fields = [...bearer.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]);
-  return { ...Object.fromEntries(fields), scheme: 'bearer' };
+  const challenges = challengesOf(header);
+  const bearer = challenges.get('bearer');
+  if (bearer) return { ...bearer, scheme: 'bearer' };
+  return { scheme: challenges.has('basic') ? 'basic' : 'unknown' };
 }

@@ -2,6 +2,7 @@
 // that does not trust the account says so here, and not to the kubelet. https://distribution.github.io/distribution/spec/auth/token/
 import * as z from 'zod';
 import { Problem } from '../problem.ts';
+import { challengesOf } from './challenge.ts';
 import { member, type Refusal } from './refusal.ts';
 import type { RegistryFamily } from './registry-family.ts';
 
@@ -27,7 +28,7 @@ export const tokenRealm: RegistryFamily = {
     const { data: challenge } = await ask({
       url: registry,
       alsoGood: [401],
-      read: (_text, header) => challengeOf(header('www-authenticate') ?? ''),
+      read: (_text, header) => challengesOf(header('www-authenticate') ?? '').get('bearer'),
       answer: Challenge,
       refusal,
     });
@@ -49,12 +50,3 @@ export const tokenRealm: RegistryFamily = {
     return { username: user, password: token, issuedAt: tokenIssuedAt, expiresAt: [tokenExpiresAt] };
   },
 };
-
-/** RFC 9110 section 11.6.1, as far as registries use it: one Bearer challenge with quoted parameters. */
-function challengeOf(header: string): Record<string, string> {
-  if (!/^bearer\s/i.test(header)) throw new TypeError('no Bearer challenge');
-  // Each word is tried once, from its beginning: a long one without a value would be tried from every letter.
-  return Object.fromEntries(
-    [...header.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
-  );
-}

@@ -139,12 +139,15 @@ describe('a login', () => {
     },
   );
 
-  test('prefers Bearer where both are offered, as runtimes do', async () => {
-    await using world = await open();
-    world.challenge = `Basic realm="x", ${world.challenge}`;
+  test.each(['Basic realm="x", BEARER', 'BEARER, Basic realm="x"', 'Negotiate, BEARER, Basic realm="x"'])(
+    'prefers Bearer where others are offered too, as runtimes do: %s',
+    async (several) => {
+      await using world = await open();
+      world.challenge = several.replace('BEARER', world.challenge ?? '');
 
-    expect(await world.login()).toMatchObject({ asked: 'Bearer' });
-  });
+      expect(await world.login()).toMatchObject({ asked: 'Bearer' });
+    },
+  );
 
   test('is not sent at all to a registry that asks for none', async () => {
     await using world = await open();

@@ -80,6 +80,25 @@ describe('a login', () => {
     ]);
   });
 
+  test.for([
+    'BEARER, Basic realm="another"',
+    'Basic realm="a, b", BEARER',
+    'Negotiate, BEARER, Basic realm="another", service="another"',
+  ])(
+    'is tried at the realm of the Bearer challenge, whatever else the registry takes: %s',
+    async (several) => {
+      await using stack = await openRegistry();
+      const { world, registry } = stack;
+      const bearer = `Bearer realm="${registry.realm}",service="${registry.service}"`;
+      const headers = { 'www-authenticate': several.replace('BEARER', bearer) };
+      registry.refuseWith = { registry: { status: 401, headers } };
+
+      await exchangeAt(world, registry, WISH);
+
+      expect(registry.requests.map(({ path }) => path)).toEqual(['/v2/', '/auth/token']);
+    },
+  );
+
   test('has the name that the rule says', async () => {
     await using stack = await openRegistry({ username: 'cluster' });
     const { world, registry } = stack;
