@@ -32,13 +32,16 @@ export interface Refusal {
   readonly cures?: Readonly<Record<string, string>>;
 }
 
-const TRANSIENT_STATUSES = [408, 425, 500, 502, 503, 504, 509];
+/** Too early or too late, and the faults of servers, of those in front of them too (520 to 530); 501 stays what it is. */
+function mayPass(status: number): boolean {
+  return [408, 425].includes(status) || (status >= 500 && status < 600 && status !== 501);
+}
 
 export function classify(refusal: Refusal, status: number, code: string, body: unknown): FailureClass {
   const byCode = refusal.classOf?.(code, body) ?? own(refusal.classes, code);
   if (byCode) return byCode;
   if (status === 429) return 'throttled';
-  return TRANSIENT_STATUSES.includes(status) ? 'transient' : 'permanent';
+  return mayPass(status) ? 'transient' : 'permanent';
 }
 
 export function cureFor(refusal: Refusal, code: string): string | undefined {

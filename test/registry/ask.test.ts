@@ -37,29 +37,36 @@ describe('trying again', () => {
     expect(probe.server.requests).toHaveLength(1);
   });
 
-  test.for([400, 401, 403, 404, 409, 422, 501])('a plain %d is a no, and is asked once', async (status) => {
-    await using probe = await openProbe();
-    probe.answer = () => ({ status, body: { error: 'access_denied' } });
+  test.for([400, 401, 403, 404, 409, 422, 501, 600, 999])(
+    'a plain %d is a no, and is asked once',
+    async (status) => {
+      await using probe = await openProbe();
+      probe.answer = () => ({ status, body: { error: 'access_denied' } });
 
-    const problem = await probe.problem();
+      const problem = await probe.problem();
 
-    expect(problem).toMatchObject({
-      code: 'exchange-refused',
-      message: `${probe.server.host} refuses this account (${status} access_denied)`,
-      details: { upstream: `${status} access_denied` },
-    });
-    expect(probe.server.requests).toHaveLength(1);
-  });
+      expect(problem).toMatchObject({
+        code: 'exchange-refused',
+        message: `${probe.server.host} refuses this account (${status} access_denied)`,
+        details: { upstream: `${status} access_denied` },
+      });
+      expect(probe.server.requests).toHaveLength(1);
+    },
+  );
 
-  test.for([408, 425, 500, 502, 503, 504, 509])('a plain %d may pass, and is asked again', async (status) => {
-    await using probe = await openProbe();
-    probe.answer = () =>
-      probe.server.requests.length < 3 ? { status } : { status: 201, body: { seconds: [60] } };
+  // 507 is a full disk; 520 to 530 are Cloudflare's words for an origin that is down, and 529 is others' for too much to do.
+  test.for([408, 425, 500, 502, 503, 504, 507, 509, 520, 522, 524, 529, 530])(
+    'a plain %d may pass, and is asked again',
+    async (status) => {
+      await using probe = await openProbe();
+      probe.answer = () =>
+        probe.server.requests.length < 3 ? { status } : { status: 201, body: { seconds: [60] } };
 
-    await probe.exchange();
+      await probe.exchange();
 
-    expect(probe.server.requests).toHaveLength(3);
-  });
+      expect(probe.server.requests).toHaveLength(3);
+    },
+  );
 
   test('waits twice as long each time, and a random part less', async () => {
     await using probe = await openProbe();
