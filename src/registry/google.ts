@@ -1,6 +1,7 @@
 // Google Artifact Registry and what is left of gcr.io: workload identity federation, directly or through a service
 // account. After googleapis/google-auth-library-nodejs stscredentials.ts and baseexternalclient.ts.
 import * as z from 'zod';
+import { fieldsOf, listOf } from '../core/fields.ts';
 import { partsBy } from '../core/registry-family.ts';
 import { member, type Refusal } from './refusal.ts';
 import { InstantAnswer, SecretAnswer } from './secret-answer.ts';
@@ -30,10 +31,23 @@ const federation: Refusal = {
   },
 };
 
+const SERVICE_DISABLED = 'SERVICE_DISABLED';
+
 const impersonation: Refusal = {
-  codeOf: (body) => member(body, 'error', 'status'),
-  classes: { PERMISSION_DENIED: 'propagation', RESOURCE_EXHAUSTED: 'throttled', UNAVAILABLE: 'transient' },
+  // A project without the service and an account without the grant have one status; what tells them apart is in the details.
+  codeOf: (body) => {
+    const details = listOf(fieldsOf(fieldsOf(body)['error'])['details']);
+    const isDisabled = details.some(({ reason }) => reason === SERVICE_DISABLED);
+    return isDisabled ? SERVICE_DISABLED : member(body, 'error', 'status');
+  },
+  classes: {
+    PERMISSION_DENIED: 'propagation',
+    SERVICE_DISABLED: 'propagation',
+    RESOURCE_EXHAUSTED: 'throttled',
+    UNAVAILABLE: 'transient',
+  },
   cures: {
+    SERVICE_DISABLED: 'the project must have the API iamcredentials.googleapis.com enabled',
     PERMISSION_DENIED:
       'grant roles/iam.workloadIdentityUser on the service account to the principal of this account',
     NOT_FOUND: 'there is no service account of this e-mail',

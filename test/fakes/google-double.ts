@@ -38,7 +38,9 @@ export interface GoogleDouble extends StrictServer {
   /** When set, the token exchange's answer to everything. */
   refuseExchangeWith: { status: number; error: string; description?: string; uri?: string } | undefined;
   /** When set, the impersonation's answer to everything. */
-  refuseImpersonationWith: { status: number; code: string; message: string } | undefined;
+  refuseImpersonationWith:
+    | { status: number; code: string; message: string; details?: readonly object[] }
+    | undefined;
   /** When set, goes out as `expires_in`, whatever the token's true life. */
   expiresIn: unknown;
   /** When set, goes out as `expireTime`. */
@@ -134,7 +136,7 @@ export async function createGoogleDouble(options: GoogleOptions): Promise<Google
       demandRpc(request.query.size === 0, 400, 'INVALID_ARGUMENT', 'Unknown query parameters.');
       demandRpc(request.headers.cookie === undefined, 400, 'INVALID_ARGUMENT', 'A cookie has no place here.');
       if (email !== undefined) {
-        demandRpc(!rpc, rpc?.status ?? 0, rpc?.code ?? '', rpc?.message ?? '');
+        demandRpc(!rpc, rpc?.status ?? 0, rpc?.code ?? '', rpc?.message ?? '', rpc?.details);
         return impersonate(request, decodeURIComponent(email));
       }
       demandRpc(request.path === '/v1/token', 404, 'NOT_FOUND', 'The requested URL was not found.');
@@ -216,6 +218,12 @@ function demandOAuth(holds: boolean, error: string, error_description: string): 
   if (!holds) throw new GoogleRefused(400, { error, error_description });
 }
 
-function demandRpc(holds: boolean, code: number, status: string, message: string): asserts holds {
-  if (!holds) throw new GoogleRefused(code, { error: { code, message, status, details: [] } });
+function demandRpc(
+  holds: boolean,
+  code: number,
+  status: string,
+  message: string,
+  details: readonly object[] = [],
+): asserts holds {
+  if (!holds) throw new GoogleRefused(code, { error: { code, message, status, details } });
 }

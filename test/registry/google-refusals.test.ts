@@ -102,6 +102,23 @@ describe('the impersonation', () => {
     for (const federated of google.federatedTokens.keys()) expect(problem.message).not.toContain(federated);
   });
 
+  test('in a project that lacks the API says so, and not that a grant is missing', async () => {
+    await using stack = await openGoogle();
+    const details = [
+      { '@type': 'type.googleapis.com/google.rpc.Help', links: [] },
+      { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'SERVICE_DISABLED', metadata: {} },
+    ];
+    const refusal = { status: 403, code: 'PERMISSION_DENIED', message: 'a marked sentence', details };
+    stack.google.refuseImpersonationWith = refusal;
+
+    expect(await problemAt(stack.world, stack.google, WISH)).toMatchObject({
+      code: 'exchange-waiting',
+      message: expect.stringMatching(
+        /\(403 SERVICE_DISABLED\): the project must have the API iamcredentials/,
+      ),
+    });
+  });
+
   test('by an account that was not granted it waits: such grants take minutes to be known everywhere', async () => {
     await using stack = await openGoogle(['system:serviceaccount:team-b:builder']);
 
