@@ -114,7 +114,8 @@ function send(
         if (!incoming.complete) return; // an error follows
         resolve({
           status: incoming.statusCode ?? 0,
-          text: Buffer.concat(chunks).toString('utf8'),
+          // Unlike a buffer it leaves out the byte order mark, before which JSON.parse gives up.
+          text: new TextDecoder().decode(Buffer.concat(chunks)),
           header: (name) => {
             const value = incoming.headers[name];
             return Array.isArray(value) ? value[0] : value;

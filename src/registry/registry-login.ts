@@ -56,8 +56,10 @@ const Challenge = z.object({
   realm: z.string().default(''),
   service: z.string().max(255).optional(),
 });
+/** Both may be there, and one of them empty. */
+const Bearer = z.union([SecretAnswer, z.literal(['', null]).transform(() => undefined)]).optional();
 const RealmAnswer = z
-  .object({ token: SecretAnswer.optional(), access_token: SecretAnswer.optional() })
+  .object({ token: Bearer, access_token: Bearer })
   .transform(({ token, access_token: other }) => token ?? other)
   .pipe(z.custom<SecretText>((token) => token !== undefined));
 

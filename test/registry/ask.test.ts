@@ -90,6 +90,14 @@ describe('trying again', () => {
   });
 });
 
+test('an answer may begin with a byte order mark, and have space around it', async () => {
+  await using probe = await openProbe();
+  probe.answer = () => ({ body: `\uFEFF\r\n{ "seconds": [ 3600 ] }\r\n` });
+
+  expect((await probe.exchange()).username).toBe('puller');
+  expect(probe.server.requests).toHaveLength(1);
+});
+
 describe('Retry-After', () => {
   const at = (ms: number, { world }: Probe) => new Date(world.clock.now() + ms).toUTCString();
 

@@ -116,6 +116,20 @@ describe('a login', () => {
     expect(said(world)).toEqual(['GET /v2/', `GET /token?service=team ${BASIC}`, `GET /v2/ Bearer ${TOKEN}`]);
   });
 
+  test.each([
+    { token: '', access_token: TOKEN },
+    { token: null, access_token: TOKEN },
+    { token: TOKEN, access_token: '' },
+    { token: TOKEN, access_token: TOKEN, refresh_token: 'a marked one' },
+  ])('is let in by whichever of its two names the token of the realm has: %j', async (body) => {
+    await using world = await open();
+    world.answers['/token'] = { body };
+
+    await world.login();
+
+    expect(said(world).at(-1)).toBe(`GET /v2/ Bearer ${TOKEN}`);
+  });
+
   test('keeps the query that a realm has of its own, and reads access_token where there is no token', async () => {
     await using world = await open();
     world.challenge = `Bearer realm="${world.registry.url}/token?tenant=a",service="team"`;
