@@ -36,6 +36,8 @@ export interface PodView {
   readonly isMirror: boolean;
   /** Not yet scheduled, or its images are not all there. */
   readonly isPending: boolean;
+  /** Has ended, and starts no container any more. */
+  readonly isOver: boolean;
   /** Images that the kubelet has tried to pull in vain, as far as the status says. */
   readonly failedImages: readonly string[];
   readonly isDeleting: boolean;
@@ -69,6 +71,7 @@ export function viewPod(raw: unknown, namespace?: string): PodView {
   const metadata = fieldsOf(pod['metadata']);
   const spec = fieldsOf(pod['spec']);
   const status = fieldsOf(pod['status']);
+  const phase = textOf(status['phase']) || 'Pending';
   const images = imagesOf(spec);
   const owners = listOf(metadata['ownerReferences']);
   const controller = owners.find((owner) => owner['controller'] === true);
@@ -90,7 +93,8 @@ export function viewPod(raw: unknown, namespace?: string): PodView {
     ownedByDaemonSet: owners.some((owner) => owner['kind'] === 'DaemonSet'),
     ...(controller && { controller: { kind: textOf(controller['kind']), uid: textOf(controller['uid']) } }),
     isMirror: MIRROR_ANNOTATION in annotations,
-    isPending: (textOf(status['phase']) || 'Pending') === 'Pending',
+    isPending: phase === 'Pending',
+    isOver: phase === 'Succeeded' || phase === 'Failed',
     failedImages: failedImagesOf(spec, status, images),
     isDeleting: textOf(metadata['deletionTimestamp']) !== '',
     createdAt: instantOf(metadata['creationTimestamp']),

@@ -45,7 +45,7 @@ export function createPulledPods({ view, clock, settings }: PulledPodsTools): Pu
 
   /** In namespaces that have left nothing is looked after any more. */
   function pulled(pod: PodView): PulledPod | undefined {
-    if (pod.isDeleting || pod.isMirror || isGated(pod)) return undefined;
+    if (pod.isDeleting || pod.isOver || pod.isMirror || isGated(pod)) return undefined;
     if (PROTECTED_NAMESPACES.includes(pod.namespace)) return undefined;
     const namespace = view.namespace(pod.namespace);
     const account = view.account(pod.namespace, pod.serviceAccount);

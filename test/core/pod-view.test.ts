@@ -156,13 +156,14 @@ describe('a pod', () => {
   });
 
   test.for([
-    ['Pending', true],
-    ['', true],
-    ['Running', false],
-    ['Succeeded', false],
-    ['Failed', false],
-  ] as const)('in the phase %j is pending: %s', ([phase, isPending]) => {
-    expect(viewPod({ ...aRawPod([]), status: { phase } }).isPending).toBe(isPending);
+    ['Pending', true, false],
+    ['', true, false],
+    ['Running', false, false],
+    ['Unknown', false, false],
+    ['Succeeded', false, true],
+    ['Failed', false, true],
+  ] as const)('in the phase %j is pending: %s, and over: %s', ([phase, isPending, isOver]) => {
+    expect(viewPod({ ...aRawPod([]), status: { phase } })).toMatchObject({ isPending, isOver });
   });
 
   test('is gated by our gate alone', () => {

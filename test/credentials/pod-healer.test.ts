@@ -14,8 +14,8 @@ function openOld(heal: 'report' | 'evict', owner: typeof CONTROLLED = CONTROLLED
   const loop = stage.startLoop();
   const counted = loop.startCare();
   const { fake } = stage;
-  const addOld = (name: string, phase: 'Pending' | 'Running' = 'Pending', wish: PodWish = {}) => {
-    stage.addPod(name, { gated: false, managed: phase === 'Running', imagePullSecrets: [], ...wish });
+  const addOld = (name: string, phase: PodWish['phase'] = 'Pending', wish: PodWish = {}) => {
+    stage.addPod(name, { gated: false, managed: phase !== 'Pending', imagePullSecrets: [], ...wish });
     fake.changePod(NAMESPACE, name, (pod) => {
       const metadata = { ...pod.metadata, ownerReferences: [owner] };
       const waiting = { name: 'container-0', state: { waiting: { reason: 'ImagePullBackOff' } } };
@@ -159,6 +159,17 @@ test('a pod that runs without the reference is told of, and never evicted', asyn
   await clock.advance(HOUR_MS);
 
   expect(outcomes()).toEqual(['reported']);
+  expect(fake.count('evictPod')).toBe(0);
+});
+
+// The node was lost, or its job's time was up, while it could not pull: what waited then stands in its status for ever.
+test.each(['Succeeded', 'Failed'] as const)('a pod that is over (%s) is not told of', async (phase) => {
+  const { fake, clock, addOld, outcomes } = openOld('evict');
+  addOld('old', phase);
+
+  await clock.advance(HOUR_MS);
+
+  expect(outcomes()).toEqual([]);
   expect(fake.count('evictPod')).toBe(0);
 });
 

@@ -1,6 +1,6 @@
 // Pods that cannot pull have their Secret written again: soon, seldom, and never over somebody else's.
 import { describe, expect, test } from 'vitest';
-import { ruleFrom, TEST_HOST } from '../fakes/builders.ts';
+import { ruleFrom, TEST_HOST, type PodWish } from '../fakes/builders.ts';
 import { INJECT_LABEL } from '../../src/core/vocabulary.ts';
 import { HOUR_MS, NAMESPACE, openStage, refusing, type Stage } from './worker-stage.ts';
 
@@ -30,12 +30,18 @@ async function openRunning() {
 }
 
 /** As the kubelet writes it after a pull that failed. */
-function failPull({ fake }: Stage, name: string, reason = 'ErrImagePull', image?: string): void {
+function failPull(
+  { fake }: Stage,
+  name: string,
+  reason = 'ErrImagePull',
+  image?: string,
+  phase: PodWish['phase'] = 'Pending',
+): void {
   fake.changePod(NAMESPACE, name, (pod) => ({
     ...pod,
     ...(image && { spec: { ...Object(pod['spec']), containers: [{ name: 'container-0', image }] } }),
     status: {
-      phase: 'Pending',
+      phase,
       containerStatuses: [{ name: 'container-0', state: { waiting: { reason } } }],
     },
   }));
@@ -260,4 +266,14 @@ test('two containers of different registries are repaired each for itself', asyn
 
   expect(counted).toEqual([['repair', 'issued']]);
   expect(stage.asked.at(-1)?.host).toBe(TEST_HOST);
+});
+
+test('a pod that is over has nothing written for it, whatever it waited for', async () => {
+  const { stage, clock, counted } = await openRunning();
+  failPull(stage, 'app', 'ImagePullBackOff', undefined, 'Failed');
+
+  await clock.advance(20 * MINUTE_MS);
+
+  expect(stage.asked).toEqual([]);
+  expect(counted).toEqual([]);
 });
