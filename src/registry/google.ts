@@ -20,7 +20,7 @@ const federation: Refusal = {
   classOf: (code, body) => {
     if (code !== 'invalid_grant') return undefined;
     const text = member(body, 'error_description');
-    if (/expired|too old|future/i.test(text)) return 'stale';
+    if (/expired|stale|too old|future/i.test(text)) return 'stale';
     return /fetch|retriev|connect/i.test(text) ? 'transient' : undefined;
   },
   cures: {

@@ -32,6 +32,7 @@ describe('the token exchange', () => {
       'exchange-stale',
       'expired or not valid yet',
     ],
+    [400, 'invalid_grant', 'ID Token issued at 1713260741 is stale to sign-in.', 'exchange-stale', ''],
     [400, 'invalid_grant', 'The ID Token is issued in the future.', 'exchange-stale', ''],
     [400, 'invalid_grant', 'Error connecting to the given credential issuer.', 'exchange-unreachable', ''],
     [400, 'invalid_grant', "Failed to fetch the issuer's keys.", 'exchange-unreachable', ''],
