@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import { fieldsOf, listOf } from '../core/fields.ts';
 import { partsBy } from '../core/registry-family.ts';
-import { member, type Refusal } from './refusal.ts';
+import { isOutOfTime, member, type Refusal } from './refusal.ts';
 import { InstantAnswer, SecretAnswer } from './secret-answer.ts';
 import { path, type FamilyCall, type Login, type RegistryFamily } from './registry-family.ts';
 import type { SecretText } from '../secret-text.ts';
@@ -19,9 +19,8 @@ const federation: Refusal = {
   classes: { temporarily_unavailable: 'transient', server_error: 'transient', invalid_target: 'propagation' },
   classOf: (code, body) => {
     if (code !== 'invalid_grant') return undefined;
-    const text = member(body, 'error_description');
-    if (/expired|stale|too old|future/i.test(text)) return 'stale';
-    return /fetch|retriev|connect/i.test(text) ? 'transient' : undefined;
+    if (isOutOfTime(body)) return 'stale';
+    return /fetch|retriev|connect/i.test(member(body, 'error_description')) ? 'transient' : undefined;
   },
   cures: {
     invalid_grant:

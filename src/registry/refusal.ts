@@ -63,8 +63,17 @@ export function member(body: unknown, ...steps: readonly (string | number)[]): s
   return typeof at === 'string' || typeof at === 'number' ? String(at) : '';
 }
 
-/** RFC 6749 section 5.2 and RFC 8693 section 2.2.2. */
+/** OAuth has one code for all that is wrong with a token: that it is too old or too new stands in the sentence alone. */
+export function isOutOfTime(body: unknown): boolean {
+  return /expired|stale|too old|future|not yet valid|token is not active/i.test(
+    member(body, 'error_description'),
+  );
+}
+
+/** RFC 6749 section 5.2, and RFC 8693 section 2.2.2, which calls a token that it does not take an invalid request. */
 export const oauthRefusal: Refusal = {
   codeOf: (body) => member(body, 'error'),
   classes: { temporarily_unavailable: 'transient', server_error: 'transient', slow_down: 'throttled' },
+  classOf: (code, body) =>
+    ['invalid_grant', 'invalid_request'].includes(code) && isOutOfTime(body) ? 'stale' : undefined,
 };

@@ -52,6 +52,21 @@ describe('the class of a refusal', () => {
     ).toBe(wanted);
   });
 
+  test.for([
+    ['invalid_grant', 'The subject token has expired.', 'stale'],
+    ['invalid_grant', 'Token is not active', 'stale'],
+    ['invalid_grant', 'assertion is not yet valid', 'stale'],
+    ['invalid_request', 'subject_token: issued in the future', 'stale'],
+    ['invalid_grant', 'Session not active', 'permanent'],
+    ['invalid_grant', 'no such issuer', 'permanent'],
+    ['invalid_client', 'the client has expired', 'permanent'],
+    ['unauthorized_client', 'expired', 'permanent'],
+  ] as const)('%s of OAuth with "%s" is %s', ([error, description, wanted]) => {
+    const body = { error, error_description: description };
+
+    expect(classify(oauthRefusal, 400, error, body)).toBe(wanted);
+  });
+
   test('each has a problem of its own, and only what may pass is tried again', () => {
     expect(Object.values(reactions).map(({ code, tries }) => [code, tries])).toEqual([
       ['exchange-unreachable', 3],

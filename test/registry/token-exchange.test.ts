@@ -112,20 +112,24 @@ describe('a login', () => {
 });
 
 describe('a no', () => {
-  test.for<[NonNullable<TokenExchangeOptions['grant']>, string]>([
-    ['token-exchange', '400 invalid_request'],
-    ['jwt-bearer', '400 invalid_grant'],
-    ['client-credentials', '401 invalid_client'],
-  ])('to a wrong token by %s is %s, whatever is wrong with it', async ([grant, upstream]) => {
-    await using stage = await openService({ grant });
-    const { world, service, wish } = stage;
-    for (const wrong of Object.keys(wrongTokens) as WrongToken[]) {
-      const problem = await problemAt(world, service, wish({ grant }, { token: wrongTokens[wrong] }));
+  test.for<[NonNullable<TokenExchangeOptions['grant']>, string, string]>([
+    ['token-exchange', '400 invalid_request', 'exchange-stale'],
+    ['jwt-bearer', '400 invalid_grant', 'exchange-stale'],
+    ['client-credentials', '401 invalid_client', 'exchange-refused'],
+  ])(
+    'to a wrong token by %s is %s, whatever is wrong with it, and of an old one %s',
+    async ([grant, upstream, ofAnOldOne]) => {
+      await using stage = await openService({ grant });
+      const { world, service, wish } = stage;
+      for (const wrong of Object.keys(wrongTokens) as WrongToken[]) {
+        const problem = await problemAt(world, service, wish({ grant }, { token: wrongTokens[wrong] }));
 
-      expect(problem).toMatchObject({ code: 'exchange-refused', details: { upstream } });
-    }
-    expect(service.requests.length).toBe(Object.keys(wrongTokens).length);
-  });
+        const code = wrong === 'that has expired' ? ofAnOldOne : 'exchange-refused';
+        expect(problem).toMatchObject({ code, details: { upstream } });
+      }
+      expect(service.requests.length).toBe(Object.keys(wrongTokens).length);
+    },
+  );
 
   test.for([
     [{ audience: 'other' }, '400 invalid_target'],
