@@ -2,6 +2,7 @@
 // instance, signed with the role's keys. After aliyun/credentials-nodejs and mozillazg/docker-credential-acr-helper.
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
+import { fieldsOf } from '../core/fields.ts';
 import { partsBy } from '../core/registry-family.ts';
 import { instant, signAcs3 } from './alibaba-signature.ts';
 import { sessionNameFor } from './aws-sts.ts';
@@ -21,6 +22,7 @@ const throttling: Readonly<Record<string, FailureClass>> = {
 
 const refusal: Refusal = {
   codeOf: (body) => member(body, 'Code'),
+  isNo: (body) => fieldsOf(body)['IsSuccess'] === false,
   classes: {
     ...throttling,
     'AuthenticationFail.OIDCToken.Expired': 'stale',

@@ -67,7 +67,8 @@ async function tryOnce<Schema extends z.ZodType>(
   const midway = (startedAt + clock.now()) / 2;
   const date = Date.parse(answer.header('date') ?? '');
   if (!Number.isNaN(date)) tools.onDate(date - midway);
-  if (answer.status !== 200 && answer.status !== 201 && !step.alsoGood?.includes(answer.status)) {
+  const isGood = answer.status === 200 || answer.status === 201 || step.alsoGood?.includes(answer.status);
+  if (!isGood || step.refusal.isNo?.(jsonOf(answer.text))) {
     // A date in Retry-After is by the clock that wrote it.
     return refusedBy(step, host, answer, Number.isNaN(date) ? clock.now() : date);
   }

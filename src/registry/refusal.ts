@@ -26,6 +26,8 @@ export interface Refusal {
   codeOf(body: unknown, header: (name: string) => string | undefined): string;
   /** By that code; what is not here goes by the status alone. */
   readonly classes?: Readonly<Record<string, FailureClass>>;
+  /** True of a no that comes with a status which says yes. */
+  isNo?(body: unknown): boolean;
   /** Where code and status are not enough. */
   classOf?(code: string, body: unknown): FailureClass | undefined;
   /** What to do about a code, as the end of a sentence. */
@@ -73,6 +75,7 @@ export function isOutOfTime(body: unknown): boolean {
 /** RFC 6749 section 5.2, and RFC 8693 section 2.2.2, which calls a token that it does not take an invalid request. */
 export const oauthRefusal: Refusal = {
   codeOf: (body) => member(body, 'error'),
+  isNo: (body) => member(body, 'error') !== '',
   classes: { temporarily_unavailable: 'transient', server_error: 'transient', slow_down: 'throttled' },
   classOf: (code, body) =>
     ['invalid_grant', 'invalid_request'].includes(code) && isOutOfTime(body) ? 'stale' : undefined,

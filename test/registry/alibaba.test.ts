@@ -171,6 +171,27 @@ describe('a no', () => {
     expect(alibaba.requests.length).toBe(half === 'sts' ? tries : tries + 1);
   });
 
+  test.for([
+    ['NoPrivilege', 'exchange-refused', 1],
+    ['INSTANCE_NOT_EXIST', 'exchange-refused', 1],
+    ['SOMETHING', 'exchange-refused', 1],
+    ['SystemError', 'exchange-unreachable', 3],
+    ['Throttling.User', 'exchange-throttled', 3],
+  ] as const)(
+    'of the registry may come with 200, as IsSuccess false: %s is %s',
+    async ([name, code, tries]) => {
+      await using stack = await openAlibaba();
+      const { world, alibaba } = stack;
+      const body = { IsSuccess: false, Code: name, RequestId: 'A1B2' };
+      alibaba.refuseWith = { registry: { status: 200, body } };
+
+      const problem = await problemAt(world, alibaba, WISH);
+
+      expect(problem).toMatchObject({ code, details: { upstream: `200 ${name}` } });
+      expect(alibaba.requests.length).toBe(1 + tries);
+    },
+  );
+
   test('for want of a right says which one', async () => {
     await using stack = await openAlibaba();
     const { world, alibaba } = stack;
@@ -241,7 +262,7 @@ describe('the end of a login', () => {
       { sts: { body: {} } },
       { sts: { body: { Credentials: { ...keys, AccessKeyId: 'x\r\ny: z' } } } },
       { sts: { body: { Credentials: { ...keys, SecurityToken: '' } } } },
-      { registry: { body: { IsSuccess: false, Code: 'SOMETHING' } } },
+      { registry: { body: { IsSuccess: true, Code: 'success' } } },
       { registry: { body: { TempUsername: 'u', AuthorizationToken: 'p', ExpireTime: 'soon' } } },
       { registry: { body: { TempUsername: 'u', AuthorizationToken: '', ExpireTime: YEAR_2126 } } },
     ];

@@ -132,6 +132,21 @@ describe('a no', () => {
   );
 
   test.for([
+    ['invalid_target', 'exchange-refused', 1],
+    ['temporarily_unavailable', 'exchange-unreachable', 3],
+  ] as const)('called %s may come with 200, and is %s after %i tries', async ([error, code, tries]) => {
+    await using stage = await openService();
+    const { world, service, wish } = stage;
+    service.refuseWith = { status: 200, body: { error, error_description: 'a marked-secret' } };
+
+    const problem = await problemAt(world, service, wish());
+
+    expect(problem).toMatchObject({ code, details: { upstream: `200 ${error}` } });
+    expect(problem.message).not.toContain('marked-secret');
+    expect(service.requests.length).toBe(tries);
+  });
+
+  test.for([
     [{ audience: 'other' }, '400 invalid_target'],
     [{ audience: 'registry', scope: 'push' }, '400 invalid_scope'],
     [{ audience: 'registry', grant: 'jwt-bearer' }, '400 unsupported_grant_type'],
