@@ -6,7 +6,7 @@ export type Challenges = ReadonlyMap<string, Readonly<Record<string, string>>>;
 
 /** A parameter with its value, in quotes or without; the name of a scheme; or what only parts them, or fits nowhere. */
 const PIECE =
-  /(?<name>[\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<plain>[^\s,"]+))|(?<scheme>[\w!#$%&'*+.^`|~-]+)|[^\w!#$%&'*+.^`|~-]+/gy;
+  /(?<name>[\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<plain>[\w!#$%&'*+.^`|~-]+))|(?<scheme>[\w!#$%&'*+.^`|~-]+)|[^\w!#$%&'*+.^`|~-]+/gy;
 
 export function challengesOf(header: string): Challenges {
   const challenges = new Map<string, Record<string, string>>();

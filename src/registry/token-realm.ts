@@ -13,7 +13,11 @@ const refusal: Refusal = {
   },
 };
 
-const Challenge = z.object({ realm: z.url({ protocol: /^https$/ }), service: z.string().max(255) });
+/** Some registries name no service; their realms know without it. */
+const Challenge = z.object({
+  realm: z.url({ protocol: /^https$/ }),
+  service: z.string().max(255).optional(),
+});
 
 export const tokenRealm: RegistryFamily = {
   parameters: {},
@@ -44,7 +48,7 @@ export const tokenRealm: RegistryFamily = {
     }
     // As every client does it: what the realm brings along is kept.
     for (const [name, value] of named.searchParams) realm.searchParams.append(name, value);
-    realm.searchParams.set('service', challenge.service);
+    if (challenge.service !== undefined) realm.searchParams.set('service', challenge.service);
     realm.searchParams.set('account', user);
     await ask({ url: realm, basic: { username: user, password: token }, answer: z.object({}), refusal });
     return { username: user, password: token, issuedAt: tokenIssuedAt, expiresAt: [tokenExpiresAt] };
