@@ -174,9 +174,8 @@ function tableOf({ object, patch, result, plan, warnings }: Rendered, before: un
   const rows = needs.map(({ rule, registry, secretName }) => [registry, rule, secretName].map(printable));
   const table =
     rows.length > 0 ? alignColumns([['REGISTRY', 'RULE', 'SECRET'], ...rows]) : 'no credential is needed\n';
-  const lines = createTwoFilesPatch('as written', 'as stored', stringify(before), stringify(result), '', '', {
-    context: 3,
-  })
+  const [was, is] = [stringify(before), stringify(result)];
+  const lines = createTwoFilesPatch('as written', 'as stored', was, is, undefined, undefined, { context: 3 })
     .split('\n')
     .slice(1, -1)
     .filter((line) => !line.startsWith('\\'))

@@ -25,6 +25,7 @@ test('names that would steer a terminal are shown and not obeyed', async () => {
   expect(await runProgram('keyless-pull', words, told)).toBe(0);
 
   expect(io.stdout).toContain('zot.team.example');
+  expect(io.stdout).toContain('--- as written\n+++ as stored\n');
   expect(io.stdout).toContain('+  imagePullSecrets:');
   for (const sign of ['\u001B', '\u202E', '\u0007']) expect(io.stdout).not.toContain(sign);
 });
