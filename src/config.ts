@@ -174,6 +174,7 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
   podName: string | undefined;
   logLevel: string | undefined;
   noColor: boolean;
+  kubeconfig: string | undefined;
   proxy: Readonly<Record<string, string | undefined>>;
 } {
   return {
@@ -182,6 +183,7 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
     logLevel: environment['KEYLESS_PULL_LOG_LEVEL'],
     // https://no-color.org: present and not empty.
     noColor: Boolean(environment['NO_COLOR']),
+    kubeconfig: environment['KUBECONFIG'],
     proxy: Object.fromEntries(PROXY_VARIABLES.map((name) => [name, environment[name]])),
   };
 }

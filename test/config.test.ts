@@ -385,6 +385,7 @@ test('the environment says what only the pod can know, and nothing else is read 
     KEYLESS_PULL_LOG_LEVEL: 'debug',
     NO_COLOR: '1',
     HTTPS_PROXY: 'http://proxy.example:3128',
+    KUBECONFIG: 'a:b',
     HOME: '/root',
   };
 
@@ -393,6 +394,7 @@ test('the environment says what only the pod can know, and nothing else is read 
     podName: 'pod-1',
     logLevel: 'debug',
     noColor: true,
+    kubeconfig: 'a:b',
     proxy: { HTTPS_PROXY: 'http://proxy.example:3128' },
   });
   expect(readEnvironment({})).toEqual({

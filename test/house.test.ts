@@ -106,7 +106,7 @@ const packages: Record<string, RegExp> = {
   undici: /^src\/(cluster|token-server)\/[^/]+\.ts$/,
   jose: /^src\/token-server\//,
   aws4fetch: /^src\/registry\/ecr\.ts$/,
-  yaml: /^src\/(config\.ts$|token-server\/|cli\/|cluster\/kube-cluster\.ts$)/,
+  yaml: /^src\/(config\.ts$|token-server\/|cli\/|cluster\/kubectl-config\.ts$)/,
   '@peculiar/x509': /^src\/certificates\/authority\.ts$/,
   'reflect-metadata': /^src\/certificates\/authority\.ts$/,
   'fast-json-patch': /^src\/(core|cli)\//,

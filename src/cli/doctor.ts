@@ -39,11 +39,14 @@ export async function doctor(
   const question = questionOf(options);
   const isOffline = options.offline === true;
   const clock = replaced.clock ?? systemClock;
-  await using live = isOffline ? undefined : createLiveCluster(options, { clock, signal: io.signal });
+  const { proxy, kubeconfig: usual } = readEnvironment();
+  await using live = isOffline
+    ? undefined
+    : createLiveCluster({ ...options, usual }, { clock, signal: io.signal });
   const tools: DoctorTools = {
     clock,
     signal: io.signal,
-    http: createHttpCall(readEnvironment().proxy),
+    http: createHttpCall(proxy),
     cluster: live ?? (await createFileCluster(options.accountFile ?? '', question.namespace, io)),
     issuerAuthority: options.issuerCa === undefined ? undefined : readText(options.issuerCa),
     registryAuthority: options.registryCa === undefined ? undefined : readText(options.registryCa),

@@ -65,7 +65,7 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<ExitC
   });
   const namespace = options.namespace ?? readEnvironment().namespace;
   await using cluster = await createKubeCluster(
-    { ...options, ...(namespace !== undefined && { namespace }) },
+    { ...options, usual: readEnvironment().kubeconfig, ...(namespace !== undefined && { namespace }) },
     { pods: role !== 'webhook' },
     { clock, log, onWatchRestart: (watch) => metrics.watchRestart(watch) },
   );

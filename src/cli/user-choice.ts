@@ -1,6 +1,7 @@
 // What commands that talk to a cluster share: kubectl's flags as they arrive, the cluster they open, and its bounds.
 import { systemClock, type Clock } from '../clock.ts';
 import { openUserCluster, type UserCluster } from '../cluster/user-cluster.ts';
+import { readEnvironment } from '../config.ts';
 import { Problem } from '../problem.ts';
 import type { CommandIo, OutputForm } from './output.ts';
 
@@ -30,7 +31,12 @@ export async function openTools(
   io: CommandIo,
   { cluster, clock = systemClock }: ReplacedTools,
 ): Promise<ClusterTools> {
-  const opened = cluster ?? (await openUserCluster(options, { clock, signal: io.signal }));
+  const opened =
+    cluster ??
+    (await openUserCluster(
+      { ...options, usual: readEnvironment().kubeconfig },
+      { clock, signal: io.signal },
+    ));
   return { cluster: opened, clock, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }
 
@@ -42,6 +48,13 @@ export function namespaceOf(
   if (options.allNamespaces && options.namespace !== undefined)
     throw new Problem('usage', 'either --namespace or --all-namespaces');
   return options.allNamespaces ? undefined : cluster.namespace;
+}
+
+/** One namespace as it is. @throws Problem cluster-missing: that nothing is found in a misspelt one says nothing */
+export async function namespaceObject(cluster: UserCluster, name: string): Promise<unknown> {
+  const found = await cluster.find('/api/v1/namespaces', name);
+  if (found !== undefined) return found;
+  throw new Problem('cluster-missing', `there is no namespace ${JSON.stringify(name)}`);
 }
 
 /** Kubernetes' own names: what is none is no part of a path and no word of a cure. */

@@ -1,15 +1,13 @@
 // The cluster over a real API server. Who and where comes from client-node's KubeConfig (contexts, exec plugins, token
 // files), and nothing else imports that library; every call goes through the one connection.
-import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { errnoText, readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
-import { fieldsOf, textOf } from '../core/fields.ts';
-import { KubeConfig } from './client-node.ts';
+import { loadKubeConfig } from './kubectl-config.ts';
 import { claimsOf, createKubeCalls } from './kube-calls.ts';
 import { createCertificateStore } from './kube-certificates.ts';
 import { createKubeConnection } from './kube-connection.ts';
 import { createKubeView } from './kube-view.ts';
+import type { KubeConfig } from './client-node.ts';
 import type { KubeServer } from './kube-standing.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
@@ -18,6 +16,8 @@ import type { Cluster } from './cluster.ts';
 
 export interface KubeChoice {
   readonly kubeconfig?: string;
+  /** What KUBECONFIG says, for where no kubeconfig is named. */
+  readonly usual?: string | undefined;
   readonly context?: string;
   /** Our own namespace; absent: the pod's, or the context's. */
   readonly namespace?: string;
@@ -125,47 +125,6 @@ export async function readKubeServer(choice: KubeChoice): Promise<KubeServer> {
   };
 }
 
-/** client-node drops `tokenFile`, which kubectl reads, beside the kubeconfig, and prefers to a token. */
-class KubectlConfig extends KubeConfig {
-  override loadFromFile(file: string, options?: Parameters<KubeConfig['loadFromFile']>[1]): void {
-    super.loadFromFile(file, options);
-    const { users } = fieldsOf(parse(readText(file)));
-    this.users = this.users.map((user) => {
-      const raw = (Array.isArray(users) ? users : []).map(fieldsOf).find(({ name }) => name === user.name);
-      const path = textOf(fieldsOf(raw?.['user'])['tokenFile']);
-      if (path === '') return user;
-      const { token: _, ...others } = user;
-      const config = { tokenFile: resolve(dirname(file), path) };
-      return { ...others, authProvider: { name: 'tokenFile', config } };
-    });
-  }
-}
-
-function loadKubeConfig({ kubeconfig, context }: KubeChoice): KubeConfig {
-  const config = new KubectlConfig();
-  if (kubeconfig !== undefined) readText(kubeconfig);
-  try {
-    if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
-    else config.loadFromDefault();
-  } catch (cause) {
-    throw new Problem(
-      'config-invalid',
-      `the kubeconfig ${kubeconfig ?? 'of this user'} cannot be read as one`,
-      { cause },
-    );
-  }
-  if (context === undefined) return config;
-  const known = config.getContexts().map(({ name }) => name);
-  if (!known.includes(context)) {
-    throw new Problem(
-      'config-invalid',
-      `the kubeconfig has no context ${JSON.stringify(context)}: it knows ${known.join(', ') || 'none'}`,
-    );
-  }
-  config.setCurrentContext(context);
-  return config;
-}
-
 type HttpsOptions = Parameters<KubeConfig['applyToHTTPSOptions']>[0];
 
 /** Reads token and certificate files anew and runs exec plugins, as client-node does for its own calls. */
@@ -178,11 +137,16 @@ async function readCredentials(
   } catch (cause) {
     throw new Problem(
       'file-unreadable',
-      `cannot read the credentials that the kubeconfig names: ${errnoText(cause)}`,
+      `cannot read the credentials that the kubeconfig names: ${errnoText(cause)}${pathOf(cause)}`,
       { cause },
     );
   }
   return options;
+}
+
+/** A file, or the program of a login plugin: the kubeconfig's own words. */
+function pathOf(error: unknown): string {
+  return error instanceof Error && 'path' in error ? `: ${String(error.path)}` : '';
 }
 
 function ownNamespace(): string | undefined {

@@ -1,7 +1,7 @@
 // status, explain, release and their kin as words on a command line: help, wrong use, a cluster that cannot be had; and what
 // docs/operations.md says of their flags.
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
 import { createPrinted } from './fake-user-cluster.ts';
 
@@ -69,6 +69,24 @@ test.each([[['status']], [['explain', 'pod', 'a']], [['release', 'pod', 'a']]])(
     expect(stderr).toContain('cannot read /nowhere/at/all');
   },
 );
+
+const RULE = 'examples/pass-through/config.yaml';
+afterEach(() => void vi.unstubAllEnvs());
+
+test.each([
+  [['status']],
+  [['audit', '-A']],
+  [['doctor', '--config', RULE, '--rule', 'zot', '--account', 'shop/web']],
+  [['serve', '--role', 'worker', '--config', RULE]],
+])('%j says which file of KUBECONFIG is not there: 2', async (words) => {
+  vi.stubEnv('KUBECONFIG', '/nowhere/at/all');
+  const { code, stdout, stderr } = await run(...words);
+
+  expect(code).toBe(2);
+  expect(stdout + stderr).toContain(
+    'cannot read the kubeconfig that KUBECONFIG names: there is no such file: /nowhere/at/all',
+  );
+});
 
 test.each([
   ['uninstall', ['uninstall'], '--dry-run shows what would be done'],

@@ -1,8 +1,9 @@
 // Who we are and where the API server is: kubeconfigs that are missing, garbled or out of date, and tokens that change.
 import { rmSync } from 'node:fs';
+import { delimiter } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { createKubeCluster, type KubeCluster } from '../../src/cluster/kube-cluster.ts';
+import { createKubeCluster, type KubeChoice, type KubeCluster } from '../../src/cluster/kube-cluster.ts';
 import { createLog } from '../../src/log.ts';
 import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { problemOf } from '../cluster-contract.ts';
@@ -51,8 +52,11 @@ function writeKubeconfig(wish: KubeconfigWish = {}, name = 'kubeconfig'): string
   );
 }
 
-async function open(kubeconfig: string, context?: string): Promise<KubeCluster> {
-  const choice = { kubeconfig, ...(context !== undefined && { context }) };
+function open(kubeconfig: string, context?: string): Promise<KubeCluster> {
+  return openChosen({ kubeconfig, ...(context !== undefined && { context }) });
+}
+
+async function openChosen(choice: KubeChoice): Promise<KubeCluster> {
   const tools = { clock: stub.clock, log: createLog('silent'), onWatchRestart: () => undefined };
   const cluster = await createKubeCluster(choice, { pods: false }, tools);
   clusters.push(cluster);
@@ -136,15 +140,72 @@ describe('kubeconfigs', () => {
     );
   });
 
-  test('an authority file that is not there is refused in a sentence', async () => {
-    const problem = await problemOf(
-      open(writeKubeconfig({ certificateAuthority: `${stub.folder}/nowhere.pem` })),
-      'file-unreadable',
+  test.each([
+    [
+      'an authority file',
+      (): KubeconfigWish => ({ certificateAuthority: `${stub.folder}/nowhere.pem` }),
+      () => `${stub.folder}/nowhere.pem`,
+    ],
+    [
+      'a login plugin',
+      (): KubeconfigWish => ({
+        user: { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'keyless-pull-no-login' } },
+      }),
+      () => 'keyless-pull-no-login',
+    ],
+  ])('%s that is not there is refused in a sentence that names it', async (_, wish, name) => {
+    const problem = await problemOf(open(writeKubeconfig(wish())), 'file-unreadable');
+
+    expect(problem.message).toBe(
+      `cannot read the credentials that the kubeconfig names: there is no such file: ${name()}`,
+    );
+  });
+});
+
+describe('the files of KUBECONFIG', () => {
+  /** Opens what they say together. */
+  const openAll = (...paths: readonly string[]) => openChosen({ usual: paths.join(delimiter) });
+
+  test('of what several say the first counts, its current context too, as for kubectl', async () => {
+    const first = writeKubeconfig({ namespace: 'team-a' }, 'first');
+    const second = writeKubeconfig({ namespace: 'team-b', server: 'https://elsewhere.invalid' }, 'second');
+    const third = stub.write(
+      'third',
+      stringify({
+        'current-context': 'third',
+        clusters: [{ name: 'third', cluster: { server: 'https://third.invalid' } }],
+        users: [],
+        contexts: [{ name: 'third', context: { cluster: 'third', user: 'stub' } }],
+      }),
     );
 
-    expect(problem.message).toContain(
-      'cannot read the credentials that the kubeconfig names: there is no such file',
+    expect(await openAll(first, second, third)).toMatchObject({ server: stub.url, namespace: 'team-a' });
+    const usual = [first, third].join(delimiter);
+    expect(await openChosen({ usual, context: 'third' })).toMatchObject({ server: 'https://third.invalid' });
+  });
+
+  test('one that is not there is passed over, as by kubectl', async () => {
+    const there = writeKubeconfig({ namespace: 'team-a' });
+
+    expect(await openAll(`${stub.folder}/nowhere`, there)).toMatchObject({ namespace: 'team-a' });
+  });
+
+  test('where none is there, all are named', async () => {
+    const paths = [`${stub.folder}/nowhere`, `${stub.folder}/neither`];
+
+    const problem = await problemOf(openAll(...paths), 'file-unreadable');
+
+    expect(problem.message).toBe(
+      `cannot read the kubeconfig that KUBECONFIG names: there is no such file: ${paths.join(', ')}`,
     );
+  });
+
+  test('one that cannot be read as one is named', async () => {
+    const garbled = stub.write('garbled', 'clusters: [\n');
+
+    const problem = await problemOf(openAll(writeKubeconfig(), garbled), 'config-invalid');
+
+    expect(problem.message).toBe(`the kubeconfig ${garbled} cannot be read as one`);
   });
 });
 

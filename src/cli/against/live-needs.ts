@@ -11,6 +11,7 @@ import {
   type PodView,
 } from '../../core/pod-view.ts';
 import { unlessRefused } from '../status/snapshot.ts';
+import { namespaceObject } from '../user-choice.ts';
 import { listAll } from '../migrate/plan/cluster-objects.ts';
 import type { PullCredentialRecord } from '../../core/pull-credential-record.ts';
 import type { UserCluster } from '../../cluster/user-cluster.ts';
@@ -34,7 +35,7 @@ export async function readLiveNeeds(cluster: UserCluster, only: string | undefin
     listAll(cluster, `/api/v1${within}/serviceaccounts`),
     only === undefined
       ? listAll(cluster, '/api/v1/namespaces')
-      : cluster.find('/api/v1/namespaces', only).then((found) => (found === undefined ? [] : [found])),
+      : namespaceObject(cluster, only).then((found) => [found]),
     unlessRefused('pods', notSeen, () => cluster.pods(only)),
   ]);
   const namespaces = new Map(rawNamespaces.map(viewNamespace).map((one) => [one.name, one]));

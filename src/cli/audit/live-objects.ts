@@ -3,6 +3,7 @@ import { isProblem } from '../../problem.ts';
 import { fieldsOf } from '../../core/fields.ts';
 import { API_GROUP, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../../core/vocabulary.ts';
 import { pathTo } from '../../cluster/kube-connection.ts';
+import { namespaceObject } from '../user-choice.ts';
 import { PULL_SECRET_TYPES } from './secret-facts.ts';
 import type { RawObject } from '../objects/json-objects.ts';
 import type { UserCluster } from '../../cluster/user-cluster.ts';
@@ -65,8 +66,8 @@ export async function* liveObjects(
     const kind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces' };
     if (wish.namespace === undefined) return yield* listed(kind, undefined);
     try {
-      const found = await cluster.find('/api/v1/namespaces', wish.namespace);
-      if (found !== undefined) yield { apiVersion: kind.apiVersion, kind: kind.kind, ...fieldsOf(found) };
+      const found = await namespaceObject(cluster, wish.namespace);
+      yield { apiVersion: kind.apiVersion, kind: kind.kind, ...fieldsOf(found) };
     } catch (error) {
       if (!isForbidden(error)) throw error;
       notSeen.push(kind.plural);

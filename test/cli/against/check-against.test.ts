@@ -242,6 +242,13 @@ describe('pods that live', () => {
   });
 });
 
+test('of a namespace that is not there nothing is said but that', async () => {
+  await expect(against(CONFIG, { namespace: 'shpo' })).rejects.toMatchObject({
+    code: 'cluster-missing',
+    message: 'there is no namespace "shpo"',
+  });
+});
+
 test('as a table: a line for each change, what each means once, and the counts', async () => {
   const { stdout } = await against(CONFIG.replace('name: team', 'name: group'), {
     output: 'table',

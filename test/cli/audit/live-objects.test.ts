@@ -112,6 +112,16 @@ test('a cluster without keyless-pull has no records, and that is no fault', asyn
   expect(await run()).toMatchObject({ code: 0, report: { summary: { notSeen: [] } } });
 });
 
+test('a namespace that is not there is no audit at all', async () => {
+  stub.handle = ({ path, answer, refuse }) =>
+    path.endsWith('/shop') ? refuse(404, 'NotFound') : answer(200, { items: [] });
+
+  await expect(run()).rejects.toMatchObject({
+    code: 'cluster-missing',
+    message: 'there is no namespace "shop"',
+  });
+});
+
 test('an API server that fails is no audit at all', async () => {
   stub.handle = ({ refuse }) => refuse(500, 'InternalError');
 

@@ -348,6 +348,13 @@ describe('looking', () => {
     expect(stage.lists.join('\n')).not.toContain('secrets');
   });
 
+  test('a namespace that is not there is said, and no plan', async () => {
+    await expect(plan([account('web')])).rejects.toMatchObject({
+      code: 'cluster-missing',
+      message: 'there is no namespace "shop"',
+    });
+  });
+
   test('kinds that may not be listed are said, accounts that may not are the end', async () => {
     const { result } = await plan([NAMESPACE], { forbidden: ['cronjobs', 'jobs'] });
 

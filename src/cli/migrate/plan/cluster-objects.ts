@@ -5,6 +5,7 @@ import { viewAccount, viewPod } from '../../../core/pod-view.ts';
 import { pathTo } from '../../../cluster/kube-connection.ts';
 import { unlessRefused } from '../../status/snapshot.ts';
 import { expand, type Manifest } from '../../manifests.ts';
+import { namespaceObject } from '../../user-choice.ts';
 import type { UserCluster } from '../../../cluster/user-cluster.ts';
 
 export interface ClusterObjects {
@@ -36,7 +37,7 @@ export async function readClusterObjects(
   const spaces = await unlessRefused('namespaces', notSeen, () =>
     namespace === undefined
       ? listAll(cluster, '/api/v1/namespaces')
-      : cluster.find('/api/v1/namespaces', namespace).then((found) => (found === undefined ? [] : [found])),
+      : namespaceObject(cluster, namespace).then((found) => [found]),
   );
   manifests.push(...(spaces ?? []).flatMap((raw) => manifestOf(raw, 'Namespace', 'v1')));
   for (const { kind, group, plural } of KINDS) {
