@@ -9,7 +9,7 @@ replicasets, replicationcontrollers, jobs, cronjobs, pullcredentials, namespaces
 it asks for pull secrets alone, and keeps type, age and hosts). --without-secrets needs no right on secrets.`;
 
 const PIPES = `Other tools' output is good input:
-  kubectl get ns,sa,secret,deploy,sts,ds,rs,job,cronjob,po -A -o json > dump.json
+  kubectl get ns,sa,secret,deploy,sts,ds,rs,rc,job,cronjob,po -A -o json > dump.json
   helm template shop charts/shop | keyless-pull audit -f -`;
 
 const EXITS =

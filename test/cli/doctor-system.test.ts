@@ -1,15 +1,18 @@
 // What `doctor system` makes of installations that differ from the usual one; test/long/doctor-system.test.ts has a real one.
 import { expect, test } from 'vitest';
+import { dryRunSteps } from '../../src/cli/system/dry-run-step.ts';
 import { expectedRights } from '../../src/cli/system/expected.ts';
 import { installSteps } from '../../src/cli/system/install-steps.ts';
 import { rightsSteps } from '../../src/cli/system/rights-step.ts';
 import { createLook, type SystemStepId } from '../../src/cli/system/step.ts';
 import { statusProblem } from '../../src/cluster/kube-problem.ts';
-import { createFakeUserCluster } from './fake-user-cluster.ts';
+import { createFakeUserCluster, refusal } from './fake-user-cluster.ts';
 
 interface Installation {
   readonly deployments?: readonly object[];
   readonly pods?: readonly object[];
+  /** Where namespaces may not be listed: true. */
+  readonly hidesNamespaces?: boolean;
   readonly read?: (path: string) => unknown;
   readonly isAllowed?: (user: string, right: Record<string, string | undefined>) => boolean;
 }
@@ -27,13 +30,18 @@ const pod = (name: string, ports: readonly object[]) => ({
 /** 503 as kubectl gets it through the API server. */
 const unavailable = (body: object) => statusProblem(503, body, undefined, { method: 'GET', path: '/readyz' });
 
-async function findingOf(step: SystemStepId, { deployments = [], pods = [], read, isAllowed }: Installation) {
+async function findingOf(
+  step: SystemStepId,
+  { deployments = [], pods = [], hidesNamespaces = false, read, isAllowed }: Installation,
+) {
   const fake = createFakeUserCluster();
   const cluster = {
     ...fake,
     read: async (path: string) => read?.(path),
-    list: async (path: string) =>
-      path.endsWith('/deployments') ? deployments : path.endsWith('/pods') ? pods : [],
+    list: async (path: string) => {
+      if (hidesNamespaces && path === '/api/v1/namespaces') throw refusal();
+      return path.endsWith('/deployments') ? deployments : path.endsWith('/pods') ? pods : [];
+    },
     ask: async (_path: string, body: unknown) => {
       const { user, resourceAttributes } = (
         body as { spec: { user: string; resourceAttributes: Record<string, string | undefined> } }
@@ -45,7 +53,7 @@ async function findingOf(step: SystemStepId, { deployments = [], pods = [], read
     { ownNamespace: 'keyless-pull', readsCertificate: false },
     { cluster, clock: fake.clock, signal: new AbortController().signal },
   );
-  const check = [...installSteps, ...rightsSteps].find((each) => each.step === step);
+  const check = [...installSteps, ...rightsSteps, ...dryRunSteps].find((each) => each.step === step);
   return check?.run(look);
 }
 
@@ -113,4 +121,15 @@ test('where others see to the certificate the worker needs no right for it, and 
   expect(ours?.found).toMatch(
     /^missing: get secrets keyless-pull-tls, update secrets keyless-pull-tls, get mutating/,
   );
+});
+
+test('that no namespace has opted in is said only by who may list them', async () => {
+  expect(await findingOf('dry-run', { hidesNamespaces: true })).toMatchObject({
+    outcome: 'skipped',
+    found: 'you may not list namespaces: pass --try-in',
+  });
+  expect(await findingOf('dry-run', {})).toMatchObject({
+    outcome: 'skipped',
+    found: expect.stringContaining('no namespace has opted in'),
+  });
 });

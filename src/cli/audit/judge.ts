@@ -37,12 +37,14 @@ export interface JudgeWish {
   readonly policy: Policy;
   /** Epoch milliseconds. */
   readonly now: number;
+  /** What could not be looked at: kinds of a cluster, or files. */
+  readonly notSeen: readonly string[];
 }
 
 /** Nobody's pod has more registries; what the config allows counts when pods are made, not here. */
 const NEEDS_PER_POD = 1_000;
 
-export function createJudge(collection: Collection, { rules, policy, now }: JudgeWish): Judge {
+export function createJudge(collection: Collection, { rules, policy, now, notSeen }: JudgeWish): Judge {
   const { accounts, namespaces, records } = collection;
   const settings = { rules: rules ?? [], needsPerPod: NEEDS_PER_POD };
   const isProvable = rules !== undefined || records.size > 0;
@@ -131,7 +133,11 @@ export function createJudge(collection: Collection, { rules, policy, now }: Judg
       const missing: string[] = [];
       if (PROTECTED_NAMESPACES.includes(shape.namespace))
         missing.push(`another namespace: keyless-pull never touches ${shape.namespace}`);
-      else if (!isOptedIn(shape.namespace)) missing.push(`namespace label ${INJECT_LABEL}=enabled`);
+      else if (!isOptedIn(shape.namespace)) {
+        const isKnown = namespaces.has(shape.namespace) || !notSeen.includes('namespaces');
+        const label = `namespace label ${INJECT_LABEL}=enabled`;
+        missing.push(isKnown ? label : `${label}, unless it is there: you may not read the namespace`);
+      }
       if (shape.labels[INJECT_LABEL] === 'disabled')
         missing.push(`remove the label ${INJECT_LABEL}=disabled from the pod`);
       if (!rules) return { covered: null, missing };

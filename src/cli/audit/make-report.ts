@@ -9,7 +9,6 @@ import type { Collection } from './collection.ts';
 export interface ReportWish extends JudgeWish {
   readonly source: 'cluster' | 'files';
   readonly withSecrets: boolean;
-  readonly notSeen: readonly string[];
 }
 
 export function makeReport(collection: Collection, wish: ReportWish): AuditReport {

@@ -10,7 +10,13 @@ import { nameOf, type SystemCheck, type SystemLook } from './step.ts';
 export const dryRunSteps: readonly SystemCheck[] = [{ step: 'dry-run', run: checkDryRun }];
 
 async function checkDryRun(look: SystemLook): Promise<Finding> {
-  const namespace = look.tryIn ?? (await firstOptedIn(look));
+  const namespaces =
+    look.tryIn === undefined
+      ? await look.list('/api/v1/namespaces', { labelSelector: `${INJECT_LABEL}=enabled` })
+      : undefined;
+  if (namespaces?.kind === 'refused') return skipped('you may not list namespaces: pass --try-in');
+  const namespace =
+    look.tryIn ?? (namespaces?.kind === 'found' ? namespaces.thing.map(nameOf).find(Boolean) : undefined);
   if (namespace === undefined)
     return skipped(`no namespace has opted in: label one with ${INJECT_LABEL}=enabled, or pass --try-in`);
   const rule = look.installedConfig?.rules.find(
@@ -95,11 +101,6 @@ function unreachable(hook: string, words: string): [string, string] {
     told('nothing listens there'),
     'see the step replicas, and the Service or URL in the webhook configuration',
   ];
-}
-
-async function firstOptedIn({ list }: SystemLook): Promise<string | undefined> {
-  const reply = await list('/api/v1/namespaces', { labelSelector: `${INJECT_LABEL}=enabled` });
-  return reply.kind === 'found' ? reply.thing.map(nameOf).find(Boolean) : undefined;
 }
 
 /** Fit for Pod Security's level `restricted`. */

@@ -1,4 +1,5 @@
 // What audit asks an API server for: pages, rights that are missing, lists that take longer than they are remembered.
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { audit, type AuditOptions } from '../../../src/cli/audit.ts';
 import { LISTED } from '../../../src/cli/audit/live-objects.ts';
@@ -98,6 +99,17 @@ test('what the user may not list is named, the rest is judged, and the end says 
   expect(report.findings).toMatchObject([{ name: 'web', secretState: 'unknown' }]);
 });
 
+test('the label of a namespace that may not be read is not said to be missing', async () => {
+  stub.handle = ({ path, answer, refuse }) => {
+    if (path.startsWith('/api/v1/namespaces') && !path.includes('/shop/')) refuse(403, 'Forbidden');
+    else answer(200, { items: path.endsWith('/pods') ? [pod('shop', 'web', { secrets: ['a'] })] : [] });
+  };
+
+  expect((await run()).report.findings[0]?.missing).toEqual([
+    'namespace label keyless-pull.dev/inject=enabled, unless it is there: you may not read the namespace',
+  ]);
+});
+
 test('a Secret that is not among all of them does not exist', async () => {
   stub.handle = ({ path, answer }) =>
     answer(200, { items: path.endsWith('/pods') ? [pod('shop', 'web', { secrets: ['a'] })] : [] });
@@ -133,4 +145,13 @@ test('help names every kind that is listed', async () => {
   await runProgram('keyless-pull', ['audit', '--help'], io);
 
   for (const plural of LISTED) expect(io.stdout).toContain(plural);
+});
+
+test('help and docs/audit.md make the same dump', async () => {
+  const io = createPrinted();
+  await runProgram('keyless-pull', ['audit', '--help'], io);
+  const [dump] = /kubectl get \S+ -A -o json/.exec(readFileSync('docs/audit.md', 'utf8')) ?? [''];
+
+  expect(dump).not.toBe('');
+  expect(io.stdout).toContain(dump);
 });
