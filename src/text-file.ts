@@ -29,6 +29,8 @@ export function errnoText(error: unknown): string {
       return 'there is no such file';
     case 'EACCES':
       return 'permission denied';
+    case 'EEXIST':
+      return 'it is there already';
     case 'EISDIR':
       return 'it is a folder';
     case 'EADDRINUSE':

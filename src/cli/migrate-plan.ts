@@ -5,6 +5,7 @@ import { readAccountWishes } from './migrate/account-wishes.ts';
 import { readClusterObjects } from './migrate/plan/cluster-objects.ts';
 import { planCluster } from './migrate/plan/cluster-plan.ts';
 import { planMarkdown, planTable } from './migrate/plan/plan-text.ts';
+import { printable } from './printable.ts';
 import { namespaceOf, openTools, type ClusterOptions, type ReplacedTools } from './user-choice.ts';
 
 export interface MigratePlanOptions extends Omit<ClusterOptions, 'output'> {
@@ -35,5 +36,14 @@ export async function migratePlan(
   });
   if (output === 'markdown') io.out(planMarkdown(plan));
   else writeResult(io, output, plan, () => planTable(plan, createPaint(options.color)));
+  if (plan.summary.steps > 0) io.err(whichCluster(options));
   return plan.summary.steps + plan.summary.obstacles === 0 ? 0 : 1;
+}
+
+/** The commands are copied into another shell, where the current context may be another cluster's. */
+function whichCluster({ kubeconfig, context }: MigratePlanOptions): string {
+  const flags = Object.entries({ kubeconfig, context }).filter(([, given]) => given !== undefined);
+  if (flags.length === 0) return '';
+  const words = flags.map(([flag, given]) => `--${flag} ${printable(given ?? '')}`).join(' ');
+  return `the commands name no cluster: run them where kubectl goes to that of ${words} by itself\n`;
 }

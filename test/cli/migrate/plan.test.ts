@@ -58,7 +58,7 @@ async function plan(
   };
   const code = await migratePlan(given, io, { cluster, clock: cluster.clock });
   const result = given.output === 'json' ? (JSON.parse(io.stdout) as ClusterPlan) : undefined;
-  return { code, stage, stdout: io.stdout, result: result ?? emptyPlan };
+  return { code, stage, stdout: io.stdout, stderr: io.stderr, result: result ?? emptyPlan };
 }
 
 const emptyPlan: ClusterPlan = {
@@ -369,6 +369,15 @@ describe('looking', () => {
     const { code } = await plan([move('keyless-pull'), move('kube-system')], { allNamespaces: true });
 
     expect(code).toBe(0);
+  });
+
+  test('a plan for another cluster than the current one says so, for its commands do not', async () => {
+    const texts = [NAMESPACE, account('web'), deployment('web', `${HOST}/web:1`, ['nexus'])];
+
+    expect((await plan(texts)).stderr).toBe('');
+    expect((await plan(texts, { context: 'production', kubeconfig: 'all.yaml' })).stderr).toBe(
+      'the commands name no cluster: run them where kubectl goes to that of --kubeconfig all.yaml --context production by itself\n',
+    );
   });
 
   test('as Markdown to tick off, and as text', async () => {

@@ -162,5 +162,5 @@ test('nobody else may read the file, and no file that is there is written over',
   const { file, make } = await bundle(cluster);
 
   expect(statSync(file).mode & 0o777).toBe(0o600);
-  await expect(make()).rejects.toThrow(/^cannot write .*bundle\.tar\.gz/);
+  await expect(make()).rejects.toThrow(/^cannot write .*bundle\.tar\.gz: it is there already$/);
 });
