@@ -99,19 +99,24 @@ export async function* objectsOf(
   const chunks = counted(source.chunks(), onBytes);
   // Until something is there that says whether this is JSON.
   const start: Uint8Array[] = [];
-  let first: number | undefined;
+  let [first, second]: (number | undefined)[] = [];
   for (;;) {
     const next = await chunks.next();
     if (next.done) break;
     start.push(withoutByteOrderMark(next.value, start.length === 0, source.name));
-    first = start.at(-1)?.find((byte) => byte > 0x20);
-    if (first !== undefined) break;
+    const chunk = start.at(-1) ?? Buffer.of();
+    const at = chunk.findIndex((byte) => byte > 0x20);
+    if (at === -1) continue;
+    [first, second] = chunk.subarray(at);
+    break;
   }
   const isArray = first === OPEN_BRACKET;
   const all = isArray
     ? rejoined([Buffer.from('{"items":'), ...start], chunks, [Buffer.from('}')])
     : rejoined(start, chunks);
-  if (!isArray && first !== OPEN_BRACE) return yield* yamlObjects(all, source.name);
+  // No JSON begins with two of them: a template of Helm does.
+  const isJson = isArray || (first === OPEN_BRACE && second !== OPEN_BRACE);
+  if (!isJson) return yield* yamlObjects(all, source.name);
   for await (const object of jsonObjects(all, source.name)) yield* itemsOf(object);
 }
 

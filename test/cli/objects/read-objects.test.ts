@@ -170,9 +170,13 @@ describe('YAML', () => {
     );
   });
 
-  test('a Helm template is known as one', async () => {
-    await expect(read('kind: Pod\nmetadata: {{ include "labels" . }}\n  x: y\n')).rejects.toThrow(
-      '(a template? helm template writes the manifests)',
+  test.each([
+    'kind: Pod\nmetadata: {{ include "labels" . }}\n  x: y\n',
+    '{{- if .Values.tls }}\nkind: Pod\n{{- end }}\n',
+    '\n{{/* why */}}\nkind: Pod\n',
+  ])('a Helm template is known as one, and not taken for JSON: %j', async (text) => {
+    await expect(read(text)).rejects.toThrow(
+      /this is no YAML: .* \(a template\? helm template writes the manifests\)$/,
     );
   });
 
