@@ -30,6 +30,19 @@ describe.each(pages)('%s', (page) => {
   });
 });
 
+test('a line to copy that looks at a cluster says which namespaces: else it sees the one of the context alone', () => {
+  const looks = pages.flatMap((page) =>
+    commandLinesIn(readFileSync(page, 'utf8'))
+      .filter(
+        ({ line, isMention }) => !isMention && /^(?:status|audit|migrate --plan|release --all)\b/.test(line),
+      )
+      .map(({ line }) => `${page}: ${line}`),
+  );
+
+  expect(looks.length).toBeGreaterThan(10);
+  expect(looks.filter((look) => !/ \[?(?:-n|-A|-f) ?/.test(look))).toEqual([]);
+});
+
 test('what the program does not accept is noticed, in blocks and between backticks', () => {
   const page = [
     '```sh',
