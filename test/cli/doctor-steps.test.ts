@@ -921,6 +921,21 @@ describe('the exchange', () => {
     expect(world.facts.credentials).toBeUndefined();
   });
 
+  test('whose authority the rule does not name', async () => {
+    await using world = await openQuay([SUBJECT]);
+    const { rule } = world.facts;
+    if (rule) world.facts.rule = { ...rule, exchange: { kind: 'quay' } };
+
+    let isOver = false;
+    const asked = world.run().finally(() => (isOver = true));
+    while (!isOver) await world.clock.advance(2_000);
+
+    expect(await asked).toMatchObject({
+      outcome: 'failed',
+      cure: 'name its authority in certificateAuthorityFile of the rule',
+    });
+  });
+
   test('whose authority file is not there', async () => {
     await using world = await openQuay([SUBJECT]);
     rmSync(world.certificateAuthorityFile);

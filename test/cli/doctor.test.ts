@@ -236,6 +236,21 @@ describe('what fails at the registry', () => {
     ]);
   });
 
+  test('a certificate whose authority nobody named', async () => {
+    await using world = await open();
+
+    let isOver = false;
+    const asked = world.ask({}, { registryAuthority: undefined }).finally(() => (isOver = true));
+    while (!isOver) await world.clock.advance(2_000);
+    const { code, out } = await asked;
+
+    expect(code).toBe(1);
+    expect(out).toMatch(
+      /✗ login .* cannot be reached: (?:SELF_SIGNED|UNABLE_TO)_\w+ \(exchange-unreachable\)\n/,
+    );
+    expect(out).toContain('cure: pass --registry-ca with its authority, which every node must trust too\n');
+  });
+
   test('nothing, when a rule tries the realm itself and names the authority of the registry', async () => {
     await using world = await open();
     const authority = world.file('ca.pem', world.registry.certificateAuthorityPem);

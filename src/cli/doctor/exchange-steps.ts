@@ -33,7 +33,7 @@ async function checkExchange(facts: Facts, { http, clock, signal }: DoctorTools)
       credentials.push(credential);
       told.push(`${of}user ${credential.username}, good for ${lifeText(credential)}`);
     } catch (error) {
-      return refusedBy(error, of, signal);
+      return refusedBy(error, of, 'name its authority in certificateAuthorityFile of the rule', signal);
     }
   }
   facts.credentials = credentials;
@@ -71,7 +71,8 @@ async function checkLogin(
     try {
       outcome = await tryRegistryLogin(tools, { host, credential, image });
     } catch (error) {
-      return refusedBy(error, prefixOf(known(facts, 'principals')[at]), signal);
+      const trust = 'pass --registry-ca with its authority, which every node must trust too';
+      return refusedBy(error, prefixOf(known(facts, 'principals')[at]), trust, signal);
     }
   }
   return ok(
@@ -88,11 +89,18 @@ function loginText(host: string, outcome: LoginOutcome | undefined, image: strin
   return `${host} takes the login${where}, ${what}`;
 }
 
-/** @throws what is no answer of theirs, and everything once the user has stopped us */
-function refusedBy(error: unknown, of: string, signal: AbortSignal): Finding {
+const UNKNOWN_AUTHORITY = /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)/;
+
+/**
+ * @param trust the cure where nobody here knows the authority of their certificate
+ * @throws what is no answer of theirs, and everything once the user has stopped us
+ */
+function refusedBy(error: unknown, of: string, trust: string, signal: AbortSignal): Finding {
   if (signal.aborted) throw new Problem('deadline', 'the check was stopped', { cause: error });
   if (!isProblem(error) || !EXCHANGE.test(error.code)) throw error;
-  return failed(`${of}${error.message} (${error.code})`, cures[error.code] ?? COMPARE);
+  const isUnknown = error.code === 'exchange-unreachable' && UNKNOWN_AUTHORITY.test(error.message);
+  const cure = isUnknown ? trust : (cures[error.code] ?? COMPARE);
+  return failed(`${of}${error.message} (${error.code})`, cure);
 }
 
 const cures: Partial<Record<ProblemCode, string>> = {
