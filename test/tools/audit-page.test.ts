@@ -232,6 +232,27 @@ test('on paper it is light, has no controls, and every row', async () => {
   expect((await page.pdf({ preferCSSPageSize: true })).length).toBeGreaterThan(10_000);
 });
 
+test.each([
+  ['on a wide screen', 1280, 'screen'],
+  ['on a phone', 360, 'screen'],
+  ['on paper', 720, 'print'],
+] as const)('no heading and no badge runs into the next column: %s', async (_, width, media) => {
+  await using opened = await open({ viewport: { width, height: 900 } });
+  const { page } = opened;
+  await page.emulateMedia({ media });
+
+  const wide: unknown =
+    await page.evaluate(`[...document.querySelectorAll('thead th, td')].flatMap((cell) => {
+    if (cell.matches('td') && cell.querySelector('.badge') === null) return [];
+    const content = document.createRange();
+    content.selectNodeContents(cell);
+    const over = content.getBoundingClientRect().right - cell.getBoundingClientRect().right;
+    return over > 0.5 ? [cell.textContent.trim()] : [];
+  })`);
+
+  expect(wide).toEqual([]);
+});
+
 test('without its script it is the same tables, and nothing that does not work', async () => {
   await using opened = await open({ javaScriptEnabled: false });
   const { page } = opened;

@@ -35,11 +35,11 @@ p { margin: 4px 0; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 10px 0 0; padding: 0; list-style: none; font-size: 13px; color: var(--soft); }
 .legend svg { display: inline-block; width: 11px; height: 11px; margin-right: 6px; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; margin-top: 12px; }
-table { width: 100%; min-width: 68em; table-layout: fixed; border-collapse: collapse; font-size: 13.5px; }
+table { width: 100%; min-width: 90em; table-layout: fixed; border-collapse: collapse; font-size: 13.5px; }
 .w6 { width: 5.8%; } .w7 { width: 7.2%; } .w9 { width: 9.2%; } .w12 { width: 11.5%; } .w15 { width: 15%; } .w21 { width: 21%; }
 caption { text-align: left; padding: 10px 12px; color: var(--soft); }
 th, td { padding: 8px 10px; border-top: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-thead th { background: var(--card); white-space: nowrap; }
+thead th { background: var(--card); overflow-wrap: normal; }
 thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible, button:focus-visible, input:focus-visible, select:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 thead button::after { content: " \\2195"; color: var(--soft); }
@@ -50,7 +50,7 @@ tbody tr:hover { background: var(--card); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .todo ul { margin: 0; padding-left: 16px; }
 .small { display: block; font-size: 12px; font-weight: 400; color: var(--soft); }
-.badge { display: inline-block; padding: 0 8px; border: 1px solid currentColor; border-radius: 999px; font-size: 12px; font-weight: 600; white-space: nowrap; }
+.badge { display: inline-block; padding: 0 5px; border: 1px solid currentColor; border-radius: 999px; font-size: 12px; font-weight: 600; white-space: nowrap; }
 .explicit { color: var(--explicit); } .inherited { color: var(--inherited); } .yes { color: var(--ours); } .no { color: var(--explicit); } .none { color: var(--soft); }
 :root:not([data-theme=dark]) .inherited { color: #8a5d00; }
 @media (prefers-color-scheme: dark) { :root:not([data-theme=light]) .inherited { color: var(--inherited); } }
@@ -76,7 +76,7 @@ footer { padding-top: 24px; padding-bottom: 40px; color: var(--soft); font-size:
   header, main, footer { max-width: none; padding: 0; }
   .controls, .button, thead button { display: none !important; }
   h2 { margin-top: 18px; break-after: avoid; }
-  table { font-size: 8.5px; } th, td { padding: 3px 5px; } .small { font-size: 7.5px; } .badge { font-size: 8px; padding: 0 5px; }
+  table { font-size: 8.5px; } th, td { padding: 3px 5px; } .small { font-size: 7.5px; } .badge { font-size: 7.5px; padding: 0 2px; }
   .scroll { overflow: visible; border: 0; }
   .tiles { grid-template-columns: repeat(6, 1fr); gap: 6px; } .tiles li { padding: 6px 10px; } .tiles b { font-size: 20px; }
   .charts { grid-template-columns: repeat(3, 1fr); gap: 8px; }
