@@ -1,6 +1,6 @@
 // The policy for one pod in its final state: static pull secrets are denied, warned of or noted, as the path says. It
 // never patches.
-import { parseImageReference } from '../core/image-reference.ts';
+import { hostOfImage } from '../core/image-reference.ts';
 import {
   injectionOf,
   viewPod,
@@ -148,6 +148,7 @@ function lostReferences(pod: PodView, before: PodView | undefined, plan: Plan): 
 /** Pull secrets cannot be added to a pod that exists, so an image from a registry of its own comes too late. */
 function lateImages(pod: PodView, before: PodView | undefined, plan: Plan): string[] {
   if (!before) return [];
+  const hostOf = (image: string) => hostOfImage(image)?.toLowerCase();
   const known = new Set(before.images.map(({ image }) => hostOf(image)));
   const warnings: string[] = [];
   for (const { name, image } of pod.images) {
@@ -157,16 +158,8 @@ function lateImages(pod: PodView, before: PodView | undefined, plan: Plan): stri
     const planned = plan.needs.find(({ need }) => need.host === host);
     if (planned && pod.pullSecrets.includes(planned.need.secretName)) continue;
     warnings.push(
-      `${name || 'a container'} pulls from ${host || 'an unreadable host'} without a credential: none can be added to a running pod`,
+      `${name || 'a container'} pulls from ${host ?? 'an unreadable host'} without a credential: none can be added to a running pod`,
     );
   }
   return warnings;
-}
-
-function hostOf(image: string): string {
-  try {
-    return parseImageReference(image).host.toLowerCase();
-  } catch {
-    return '';
-  }
 }

@@ -1,10 +1,11 @@
 // keyless-pull explain: one pod's story from admission to pull, and what to do now. Works from the cluster's own objects;
 // with the config it says of every rule why it was chosen or not.
+import { hostOfImage } from '../core/image-reference.ts';
 import { loadConfig } from '../config.ts';
 import { createPaint, writeResult, type CommandIo, type ExitCode, type Paint } from './output.ts';
 import { printable, timestampOf } from './printable.ts';
 import { openTools, podNameOf, type ClusterOptions, type ReplacedTools } from './user-choice.ts';
-import { annotatedRules, gatherFacts, hostOf, type PodFacts } from './explain/facts.ts';
+import { annotatedRules, gatherFacts, type PodFacts } from './explain/facts.ts';
 import { ruleVerdicts, type RuleVerdict } from './explain/rules.ts';
 import { storyOf, type Chapter } from './explain/story.ts';
 import type { Outcome } from './doctor/step.ts';
@@ -73,7 +74,7 @@ function imageLines(facts: PodFacts): ImageLine[] {
   const { pod, records, account, namespace, config } = facts;
   const named = annotatedRules(pod);
   return pod.images.map(({ name: container, image }) => {
-    const host = hostOf(image);
+    const host = hostOfImage(image) ?? '';
     const record = [...records.values()].find((one) => one.host === host);
     // One image's registry without a record: the annotation's only rule is its.
     const rule = record?.rule ?? (named.length === 1 && pod.images.length === 1 ? named[0]?.rule : '');

@@ -1,5 +1,5 @@
 // Image references after the grammar of distribution/reference: which registry host, which repository.
-import { Problem } from '../problem.ts';
+import { isProblem, Problem } from '../problem.ts';
 
 export interface ImageReference {
   /** Lower case as written by the registry's rules, with its port if one is named: `registry.team.example:5000`. */
@@ -35,6 +35,16 @@ export function parseImageReference(text: string): ImageReference {
   if (knownReferences.size >= MOST_KNOWN_REFERENCES) knownReferences.clear();
   knownReferences.set(text, reference);
   return reference;
+}
+
+/** The registry host of an image; undefined for what is no reference. */
+export function hostOfImage(image: string): string | undefined {
+  try {
+    return parseImageReference(image).host;
+  } catch (error) {
+    if (!isProblem(error, 'image-unparseable')) throw error;
+    return undefined;
+  }
 }
 
 /** The same few images come with every pod; 5,000 of them are a few MB at most, and a flood of others costs one start anew. */

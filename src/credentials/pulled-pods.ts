@@ -1,10 +1,9 @@
 // Pods that are there to pull and cannot, or lack what they should carry. Of ten thousand pods a few are looked at every
 // second, and all every ten minutes.
 import { injectionOf, isGated, type PodView } from '../core/pod-view.ts';
-import { parseImageReference } from '../core/image-reference.ts';
+import { hostOfImage } from '../core/image-reference.ts';
 import { planPulls, type PlannedNeed, type PlanSettings } from '../core/pull-plan.ts';
 import { PROTECTED_NAMESPACES } from '../core/vocabulary.ts';
-import { isProblem } from '../problem.ts';
 import type { Clock } from '../clock.ts';
 import type { ClusterChange, ClusterView } from '../cluster/cluster.ts';
 import type { RegistryRule } from '../core/registry-rule.ts';
@@ -56,7 +55,7 @@ export function createPulledPods({ view, clock, settings }: PulledPodsTools): Pu
     const known = plans.get(pod);
     if (known?.from.every((part, at) => part === from[at])) return known.made;
     const { needs } = planPulls(pod, account, namespace.labels, { rules, needsPerPod });
-    const hosts = pod.failedImages.map(hostOf);
+    const hosts = pod.failedImages.map(hostOfImage);
     const failing = needs.filter(({ need }) => hosts.includes(need.host));
     const missing = needs.filter(({ need }) => !pod.pullSecrets.includes(need.secretName));
     const made = { pod, missing, failing };
@@ -93,16 +92,6 @@ export function createPulledPods({ view, clock, settings }: PulledPodsTools): Pu
         allSeen.until = Math.min(allSeen.until, clock.monotonic() + LONGEST_AFTER_CHANGE_MS);
     },
   };
-}
-
-/** Empty for what is no reference: no need has that host. */
-function hostOf(image: string): string {
-  try {
-    return parseImageReference(image).host;
-  } catch (error) {
-    if (!isProblem(error)) throw error;
-    return '';
-  }
 }
 
 function keyOf({ namespace, name }: PodView): string {

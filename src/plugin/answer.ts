@@ -1,7 +1,7 @@
 // From the kubelet's request to its answer: the rule that speaks of the image, the account's parameters under it, the
 // exchange. The same functions as the worker's, on what the kubelet says of the account.
 import { Problem, isProblem } from '../problem.ts';
-import { parseImageReference } from '../core/image-reference.ts';
+import { hostOfImage, parseImageReference } from '../core/image-reference.ts';
 import { principalsOf } from '../core/identity-parameters.ts';
 import { needFor } from '../core/pull-plan.ts';
 import { LAST_MINUTE_MS, type Credential } from '../core/pull-credential.ts';
@@ -65,7 +65,7 @@ export async function answerRequest(
 
 /** The part of it that asks nobody. @throws Problem token-unusable or parameters-unusable */
 export function lookUp({ rules }: Config, request: PluginRequest, now: number): Lookup {
-  const host = hostOf(request.image);
+  const host = hostOfImage(request.image);
   if (host === undefined) return { kind: 'nothing', why: 'the image reference does not follow the grammar' };
   if (ruleForHost(rules, host, ({ delivery }) => delivery.includes('kubelet')) === undefined)
     return { kind: 'nothing', why: `no rule with delivery kubelet speaks of ${host}` };
@@ -111,15 +111,6 @@ function callsFor(
     return { token, issuedAt, expiresAt, planned: { need, rule, principal: one } };
   });
   return { kind: 'exchange', rule, calls };
-}
-
-function hostOf(image: string): string | undefined {
-  try {
-    return parseImageReference(image).host;
-  } catch (error) {
-    if (isProblem(error, 'image-unparseable')) return undefined;
-    throw error;
-  }
 }
 
 /** The kubelet does not look at expiry, and an image may take its time: a tenth of the rest is left, a minute at least. */

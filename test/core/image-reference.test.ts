@@ -1,7 +1,7 @@
 // Image references: the grammar of distribution/reference v0.6.0, which kubelets use, and Docker Hub's names.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseImageReference } from '../../src/core/image-reference.ts';
+import { hostOfImage, parseImageReference } from '../../src/core/image-reference.ts';
 import { Problem } from '../../src/problem.ts';
 import type { ImageReference } from '../../src/core/image-reference.ts';
 
@@ -148,6 +148,11 @@ describe('an image reference', () => {
 
     expect(problem?.code).toBe('image-unparseable');
     expect(problem?.message).toMatch(message);
+  });
+
+  test('names a host alone, or none where it is no reference', () => {
+    expect(hostOfImage('nginx')).toBe('docker.io');
+    expect(hostOfImage('registry.team.example:5000/Shop')).toBeUndefined();
   });
 
   test('of exactly 1,024 characters is read', () => {

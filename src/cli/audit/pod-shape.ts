@@ -1,6 +1,5 @@
 // What an audit reads of a pod, without what differs between pods of one make: a hundred thousand pods have a few thousand shapes.
-import { isProblem } from '../../problem.ts';
-import { parseImageReference } from '../../core/image-reference.ts';
+import { hostOfImage } from '../../core/image-reference.ts';
 import { viewPod, type PodView } from '../../core/pod-view.ts';
 import {
   DOCKER_CONFIG_ANNOTATION,
@@ -26,7 +25,7 @@ export function shapeOf(pod: PodView): PodShape {
     account: pod.serviceAccount,
     // The kubelet asks a static pod's file, not its mirror.
     pullSecrets: pod.isMirror ? [] : pod.pullSecrets,
-    hosts: [...new Set(pod.images.flatMap(({ image }) => hostOf(image) ?? []))],
+    hosts: [...new Set(pod.images.flatMap(({ image }) => hostOfImage(image) ?? []))],
     labels: pick(pod.labels, INJECT_LABEL, MANAGED_LABEL),
     annotations: pick(pod.annotations, MOUNT_ANNOTATION, DOCKER_CONFIG_ANNOTATION),
   };
@@ -42,15 +41,6 @@ export function podOfShape(shape: PodShape, name: string): PodView {
       containers: shape.hosts.map((host) => ({ name: '', image: `${host}/image` })),
     },
   });
-}
-
-function hostOf(image: string): string | undefined {
-  try {
-    return parseImageReference(image).host;
-  } catch (error) {
-    if (!isProblem(error, 'image-unparseable')) throw error;
-    return undefined;
-  }
 }
 
 function pick(from: Readonly<Record<string, string>>, ...keys: readonly string[]): Record<string, string> {

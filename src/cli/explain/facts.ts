@@ -1,9 +1,8 @@
 // Everything that explain looks at, read once: the pod, its account and namespace, their records and events, the worker.
-import { isProblem, Problem } from '../../problem.ts';
+import { Problem } from '../../problem.ts';
 import { fieldsOf } from '../../core/fields.ts';
 import { viewPod, type AccountView, type NamespaceView, type PodView } from '../../core/pod-view.ts';
 import { CREDENTIALS_ANNOTATION, SECRET_PREFIX } from '../../core/vocabulary.ts';
-import { parseImageReference } from '../../core/image-reference.ts';
 import { unlessRefused, workerLine, type WorkerLine } from '../status/snapshot.ts';
 import type { Config } from '../../config.ts';
 import type { PullCredentialRecord } from '../../core/pull-credential-record.ts';
@@ -98,14 +97,4 @@ export function annotatedRules(pod: PodView): AnnotatedRule[] {
     const [rule = '', secret = ''] = entry.trim().split('=');
     return rule !== '' && secret !== '' ? [{ rule, secret }] : [];
   });
-}
-
-/** Empty for what names none. */
-export function hostOf(image: string): string {
-  try {
-    return parseImageReference(image).host;
-  } catch (error) {
-    if (!isProblem(error, 'image-unparseable')) throw error;
-    return '';
-  }
 }

@@ -1,4 +1,5 @@
 // One pod's story as findings, in the order in which things happen: opted in, admitted, credentials, gate, pull.
+import { hostOfImage } from '../../core/image-reference.ts';
 import { isGated, injectionOf } from '../../core/pod-view.ts';
 import { planPulls } from '../../core/pull-plan.ts';
 import { INJECT_LABEL, GATE, PROTECTED_NAMESPACES } from '../../core/vocabulary.ts';
@@ -7,7 +8,7 @@ import { spanText } from '../printable.ts';
 import { workerText } from '../status/table.ts';
 import { containerChapters } from './containers.ts';
 import { cureForRecord, workerCure } from './cures.ts';
-import { annotatedRules, hostOf, type PodFacts } from './facts.ts';
+import { annotatedRules, type PodFacts } from './facts.ts';
 
 export interface Chapter extends Finding {
   readonly about:
@@ -150,7 +151,7 @@ function credentialFinding(secret: string, facts: PodFacts): Finding {
 function hostsLike(secret: string, { pod }: PodFacts): string {
   const rule = annotatedRules(pod).find((one) => one.secret === secret)?.rule;
   if (rule !== undefined) return `rule ${rule}`;
-  return [...new Set(pod.images.map(({ image }) => hostOf(image)))].filter(Boolean).join(', ') || 'the pod';
+  return [...new Set(pod.images.flatMap(({ image }) => hostOfImage(image) ?? []))].join(', ') || 'the pod';
 }
 
 function workerFinding({ worker }: PodFacts): Finding {

@@ -4,7 +4,7 @@ import { principalsOf } from '../../core/identity-parameters.ts';
 import { planPulls, type Plan } from '../../core/pull-plan.ts';
 import { ruleForHost, ruleSpeaksOf } from '../../core/registry-rule.ts';
 import { INJECT_LABEL, PROTECTED_NAMESPACES } from '../../core/vocabulary.ts';
-import { hostOf } from '../explain/facts.ts';
+import { hostOfImage } from '../../core/image-reference.ts';
 import { podOf, type Manifest } from '../manifests.ts';
 import type { Config } from '../../config.ts';
 import type { AccountWishes } from './account-wishes.ts';
@@ -86,8 +86,8 @@ function judgedPod(manifest: Manifest, pod: PodView, world: MigrationWorld): Jud
   });
   const hosts = new Map<string, string | undefined>();
   for (const { image } of pod.images) {
-    const host = hostOf(image);
-    if (host !== '') hosts.set(host, undefined);
+    const host = hostOfImage(image);
+    if (host !== undefined) hosts.set(host, undefined);
   }
   for (const { reason, host, container, message } of plan.leftOut) {
     // What a pod asks to have mounted pulls nothing.

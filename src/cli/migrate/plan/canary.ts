@@ -1,6 +1,6 @@
 // The proof that counts: one pod per account that names nothing but its managed Secret, so that no static one can pull for it.
 import { SECRET_PREFIX } from '../../../core/vocabulary.ts';
-import { hostOf } from '../../explain/facts.ts';
+import { hostOfImage } from '../../../core/image-reference.ts';
 import { shellWord } from '../../trust/quoting.ts';
 import { createCommand, kubectlIn, type PlanStep } from './plan-step.ts';
 import type { JudgedPod } from '../coverage.ts';
@@ -13,7 +13,7 @@ export function canarySteps({ name, pods }: NamespaceFacts): PlanStep[] {
   const seen = new Set<string>();
   return pods.flatMap((judged) =>
     judged.plan.needs.flatMap(({ need }) => {
-      const image = judged.pod.images.find((one) => hostOf(one.image) === need.host)?.image;
+      const image = judged.pod.images.find((one) => hostOfImage(one.image) === need.host)?.image;
       const key = `${judged.account.name} ${need.host}`;
       // One that an account was given by annotation of somebody else is not ours until that somebody is gone.
       if (image === undefined || seen.has(key) || !need.secretName.startsWith(SECRET_PREFIX)) return [];
