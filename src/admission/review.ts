@@ -1,7 +1,7 @@
 // The AdmissionReview envelope, version 1: bytes to a request, a verdict to the bytes that the API server takes. The
 // object inside stays raw, so that fields nobody here has heard of survive.
 import { Problem } from '../problem.ts';
-import { fieldsOf } from '../core/fields.ts';
+import { fieldsOf, textOf } from '../core/fields.ts';
 import { nestsDeeperThan } from './json-depth.ts';
 import type { Deny, Verdict } from './verdict.ts';
 
@@ -78,10 +78,6 @@ function parseJson(body: Buffer): unknown {
 
 function malformed(message: string): Problem {
   return new Problem('review-malformed', message);
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }
 
 /**

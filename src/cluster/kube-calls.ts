@@ -86,7 +86,7 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
       }
       return {
         token: new SecretText(token),
-        tokenId: typeof claims['jti'] === 'string' ? claims['jti'] : '',
+        tokenId: textOf(claims['jti']),
         keyId: keyIdOf(token),
         issuedAt,
         expiresAt: instantOf(status['expirationTimestamp']),

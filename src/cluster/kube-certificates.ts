@@ -1,12 +1,10 @@
 // Our certificate's Secret and the caBundle of our webhooks, on a real API server: read by name, written as read.
 import { isProblem, Problem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';
-import { fieldsOf, textOf } from '../core/fields.ts';
+import { fieldsOf, listOf, textOf, type Fields } from '../core/fields.ts';
 import { API_GROUP } from '../core/vocabulary.ts';
 import { pathTo, type KubeCall, type KubeConnection } from './kube-connection.ts';
 import type { CertificateStore, ServingSecret, ServingTexts, WebhookTrust } from './certificate-store.ts';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1';
 const KINDS = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'];
@@ -29,7 +27,7 @@ export function createCertificateStore(connection: KubeConnection, namespace: st
   }
 
   function viewTrust(path: string, raw: Fields): WebhookTrust {
-    const hooks = (Array.isArray(raw['webhooks']) ? raw['webhooks'] : []).map(fieldsOf);
+    const hooks = listOf(raw['webhooks']);
     return {
       caBundles: hooks.filter(isOurs).map((hook) => fromBase64(fieldsOf(hook['clientConfig'])['caBundle'])),
       async change(text, options) {

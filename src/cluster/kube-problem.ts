@@ -1,6 +1,6 @@
 // Foreign errors of the API server, translated once: the middle never sees another's error class.
 import { isProblem, Problem } from '../problem.ts';
-import { fieldsOf } from '../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../core/fields.ts';
 
 /** A call that got no answer. */
 export function transportProblem(cause: unknown, signal: AbortSignal): Problem {
@@ -49,7 +49,7 @@ export function statusProblem(
   { method, path }: { readonly method: string; readonly path: string },
 ): Problem {
   const { reason, message, details } = fieldsOf(body);
-  const text = typeof message === 'string' ? message : '';
+  const text = textOf(message);
   const causes = fieldsOf(details)['causes'];
   const policy = /ValidatingAdmissionPolicy '([a-z0-9.-]+)'/.exec(text)?.[1];
   const isNamespaceFence = policy !== undefined && NAMESPACE_FENCE.test(text);
@@ -115,5 +115,5 @@ function rightIn(text: string): string | undefined {
 }
 
 function hasCause(causes: unknown, wanted: string): boolean {
-  return Array.isArray(causes) && causes.some((cause) => fieldsOf(cause)['reason'] === wanted);
+  return listOf(causes).some(({ reason }) => reason === wanted);
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { fieldsOf, textOf } from '../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../core/fields.ts';
 import { Problem } from '../problem.ts';
 import { readText } from '../text-file.ts';
 import { KubeConfig } from './client-node.ts';
@@ -14,7 +14,7 @@ class KubectlConfig extends KubeConfig {
     super.loadFromFile(file, options);
     const { users } = fieldsOf(parse(readText(file)));
     this.users = this.users.map((user) => {
-      const raw = (Array.isArray(users) ? users : []).map(fieldsOf).find(({ name }) => name === user.name);
+      const raw = listOf(users).find(({ name }) => name === user.name);
       const path = textOf(fieldsOf(raw?.['user'])['tokenFile']);
       if (path === '') return user;
       const { token: _, ...others } = user;

@@ -1,6 +1,6 @@
 // Our volumes in a raw pod, and their mounts in its init and ordinary containers. What a container has at that path, of
 // that volume or under that variable is its own and stays; nothing is mounted with subPath, which never sees a renewal.
-import { fieldsOf } from './fields.ts';
+import { fieldsOf, listOf, type Fields } from './fields.ts';
 import { DOCKER_CONFIG_VOLUME, TOKEN_VOLUME, UNMOUNTED_TOKEN_VOLUME } from './vocabulary.ts';
 import type { PatchOperation } from './pod-patch.ts';
 import type { Plan } from './pull-plan.ts';
@@ -10,7 +10,6 @@ export const TOKEN_PATH = '/var/run/secrets/keyless-pull.dev';
 /** Beside the tokens, not below: no runtime could make a mount point inside a read-only volume. */
 export const DOCKER_CONFIG_PATH = '/var/run/secrets/keyless-pull.dev-docker';
 
-type Fields = Readonly<Record<string, unknown>>;
 type Parts = Pick<Plan, 'tokens' | 'inPod'>;
 
 interface Volume {
@@ -135,10 +134,6 @@ function find(spec: Fields, name: string): [Fields | undefined, number] {
   const volumes = listOf(spec['volumes']);
   const at = volumes.findIndex((volume) => volume['name'] === name);
   return [volumes[at], at];
-}
-
-function listOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
 }
 
 /** "/a//b/" is "/a/b". */

@@ -1,7 +1,7 @@
 // The JSON patch (RFC 6902) that brings a raw pod to what its plan says: `add` alone, nothing replaced or reordered, and
 // nothing at all where nothing is missing. The one `remove` is our own gate where it may not be.
 import { addMounts, addVolumes, append } from './pod-mounts.ts';
-import { fieldsOf } from './fields.ts';
+import { fieldsOf, listOf, type Fields } from './fields.ts';
 import { isGated, type PodView } from './pod-view.ts';
 import { CREDENTIALS_ANNOTATION, GATE, MANAGED_LABEL } from './vocabulary.ts';
 import type { Plan } from './pull-plan.ts';
@@ -48,7 +48,7 @@ export function credentialsText(plan: Plan): string {
 
 function appendMissing(
   operations: PatchOperation[],
-  spec: Readonly<Record<string, unknown>>,
+  spec: Fields,
   field: string,
   present: readonly string[],
   wanted: readonly string[],
@@ -72,7 +72,7 @@ const CREDENTIALS = memberOf(CREDENTIALS_ANNOTATION);
 
 function setMember(
   operations: PatchOperation[],
-  metadata: Readonly<Record<string, unknown>>,
+  metadata: Fields,
   field: 'labels' | 'annotations',
   { key, pointer }: Member,
   value: string,
@@ -86,10 +86,8 @@ function setMember(
 }
 
 /** From the last to the first, so that the indices of the operations before stay true. */
-function removeGates(operations: PatchOperation[], spec: Readonly<Record<string, unknown>>): void {
-  const gates = Array.isArray(spec['schedulingGates']) ? spec['schedulingGates'] : [];
-  for (let at = gates.length - 1; at >= 0; at--) {
-    if (fieldsOf(gates[at])['name'] === GATE)
-      operations.push({ op: 'remove', path: `/spec/schedulingGates/${at}` });
+function removeGates(operations: PatchOperation[], spec: Fields): void {
+  for (const [at, { name }] of [...listOf(spec['schedulingGates']).entries()].toReversed()) {
+    if (name === GATE) operations.push({ op: 'remove', path: `/spec/schedulingGates/${at}` });
   }
 }

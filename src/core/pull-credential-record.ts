@@ -1,5 +1,5 @@
 // PullCredential, the custom resource: everything about a credential except the credential.
-import { fieldsOf, instantOf, textOf } from './fields.ts';
+import { fieldsOf, instantOf, listOf, textOf } from './fields.ts';
 import { isUsable, type Need } from './pull-credential.ts';
 import { MANAGED_LABEL, RECORD_API_VERSION, RECORD_KIND } from './vocabulary.ts';
 import type { OwnerReference } from './pull-secret.ts';
@@ -67,7 +67,7 @@ export function viewRecord(raw: unknown): PullCredentialRecord {
 
 function viewStatus(raw: unknown): RecordStatus | undefined {
   const status = fieldsOf(raw);
-  const conditions = Array.isArray(status['conditions']) ? status['conditions'].map(fieldsOf) : [];
+  const conditions = listOf(status['conditions']);
   const ready = conditions.find((condition) => condition['type'] === 'Ready');
   if (!ready) return undefined;
   const used = conditions.find((condition) => condition['type'] === 'Used');

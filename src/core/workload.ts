@@ -1,5 +1,5 @@
 // What makes pods: the template that a workload keeps, as the pod it will become, and who wrote the list of a pod.
-import { fieldsOf, textOf } from './fields.ts';
+import { fieldsOf, listOf, textOf, type Fields } from './fields.ts';
 import { viewPod, type PodView } from './pod-view.ts';
 
 /** API group and where the template is, by kind. */
@@ -50,8 +50,6 @@ export function writerOf(rawPod: unknown): string | undefined {
   return TEMPLATES[kind] ? `the template of ${kind} ${name}` : `a pod made by ${kind} ${name}`;
 }
 
-function controllerOf(owners: unknown): Readonly<Record<string, unknown>> | undefined {
-  return Array.isArray(owners)
-    ? owners.map(fieldsOf).find((owner) => owner['controller'] === true)
-    : undefined;
+function controllerOf(owners: unknown): Fields | undefined {
+  return listOf(owners).find(({ controller }) => controller === true);
 }

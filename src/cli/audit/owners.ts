@@ -1,5 +1,5 @@
 // Whose a pod is: from its controller up to the workload that somebody wrote.
-import { fieldsOf, textOf } from '../../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../../core/fields.ts';
 
 export interface OwnerRef {
   readonly apiVersion: string;
@@ -26,8 +26,7 @@ export function isWorkload({ apiVersion, kind }: Pick<OwnerRef, 'apiVersion' | '
 
 export function controllerOf(raw: unknown): OwnerRef | undefined {
   const { ownerReferences } = fieldsOf(fieldsOf(raw)['metadata']);
-  if (!Array.isArray(ownerReferences)) return undefined;
-  const found = ownerReferences.map(fieldsOf).find(({ controller }) => controller === true);
+  const found = listOf(ownerReferences).find(({ controller }) => controller === true);
   if (!found) return undefined;
   return {
     apiVersion: textOf(found['apiVersion']),

@@ -1,5 +1,5 @@
 // The steps of doctor about the cluster's issuer: what it is called, and whether those who must can read its keys.
-import { fieldsOf, textOf } from '../../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../../core/fields.ts';
 import { trustOf, type FamilyTrust } from './family-trust.ts';
 import { isAddress, looksPrivate, seePublicly } from './public-document.ts';
 import { issueToken } from './token-steps.ts';
@@ -126,7 +126,7 @@ async function checkKeys(facts: Facts, tools: DoctorTools): Promise<Finding> {
   if (seen.kind === 'unreachable')
     return hindered(facts, `${url.host} ${seen.why}`, 'serve the keys where jwks_uri says');
   const { keys } = fieldsOf(seen.document);
-  const ids = (Array.isArray(keys) ? keys : []).map((key) => textOf(fieldsOf(key)['kid']));
+  const ids = listOf(keys).map(({ kid }) => textOf(kid));
   const { keyId } = known(facts, 'token');
   if (ids.includes(keyId)) return ok(`${keyId}, which signs tokens now, is among ${ids.length}`);
   return failed(

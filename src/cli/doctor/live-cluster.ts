@@ -1,7 +1,7 @@
 // What doctor asks of a real cluster, with the rights of the user. A refusal's own words are read, never shown.
 import { Problem, isProblem } from '../../problem.ts';
 import { SecretText } from '../../secret-text.ts';
-import { fieldsOf, instantOf, textOf } from '../../core/fields.ts';
+import { fieldsOf, instantOf, listOf, textOf } from '../../core/fields.ts';
 import { viewAccount, viewNamespace } from '../../core/pod-view.ts';
 import { openUserCluster, type UserCluster } from '../../cluster/user-cluster.ts';
 import type { Clock } from '../../clock.ts';
@@ -133,9 +133,7 @@ function nameOf(value: unknown): string {
 /** The policy's variable `audiences` is a CEL list of texts. */
 export function audiencesOf(policy: unknown): readonly string[] {
   const { variables } = fieldsOf(fieldsOf(policy)['spec']);
-  const list = (Array.isArray(variables) ? variables : [])
-    .map(fieldsOf)
-    .find(({ name }) => name === 'audiences');
+  const list = listOf(variables).find(({ name }) => name === 'audiences');
   return [...textOf(list?.['expression']).matchAll(/"([^"]*)"|'([^']*)'/g)].map(
     ([, one, other]) => one ?? other ?? '',
   );

@@ -1,5 +1,5 @@
 // What the kubelet says of the containers: only pulls are our business.
-import { fieldsOf, textOf } from '../../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../../core/fields.ts';
 import { failed, warning } from '../doctor/step.ts';
 import { cureForPull } from './cures.ts';
 import type { Chapter } from './story.ts';
@@ -15,7 +15,7 @@ const LONGEST = 300;
 export function containerChapters(facts: PodFacts): Chapter[] {
   const status = fieldsOf(facts.raw['status']);
   const lists = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'];
-  const containers = lists.flatMap((key) => (Array.isArray(status[key]) ? status[key].map(fieldsOf) : []));
+  const containers = lists.flatMap((key) => listOf(status[key]));
   return containers.flatMap((container): Chapter[] => {
     const waiting = fieldsOf(fieldsOf(container['state'])['waiting']);
     const reason = textOf(waiting['reason']);

@@ -1,7 +1,7 @@
 // Whether the kubelet would run a provider for an image and an account: pattern, account, annotations, and the right to ask
 // for the token.
 import { patternMatches, whySurprising, whyNeverMatches } from '../../kubelet/image-pattern.ts';
-import { fieldsOf, textOf } from '../../../core/fields.ts';
+import { fieldsOf, listOf, textOf, type Fields } from '../../../core/fields.ts';
 import { failed, ok, skipped, warning, type Finding } from '../step.ts';
 import type { Provider } from '../../kubelet/provider-config.ts';
 import type { NodeFacts } from './step.ts';
@@ -83,20 +83,14 @@ export function judgeAudience({ tokenAttributes }: Provider, { objects, account 
   return warning(`whether nodes may ask for ${audience} cannot be seen without the pod or the roles`, cure);
 }
 
-type RawObject = Readonly<Record<string, unknown>>;
-
-function listOf(value: unknown): RawObject[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
-}
-
-function audiencesOf(pod: RawObject): string[] {
+function audiencesOf(pod: Fields): string[] {
   return listOf(fieldsOf(pod['spec'])['volumes'])
     .flatMap((volume) => listOf(fieldsOf(volume['projected'])['sources']))
     .map((source) => textOf(fieldsOf(source['serviceAccountToken'])['audience']))
     .filter((audience) => audience !== '');
 }
 
-function grants(object: RawObject, audience: string, account: string | undefined): boolean {
+function grants(object: Fields, audience: string, account: string | undefined): boolean {
   if (!['ClusterRole', 'Role'].includes(textOf(object['kind']))) return false;
   return listOf(object['rules']).some((rule) => {
     const has = (field: string, ...wanted: string[]) =>
@@ -111,6 +105,6 @@ function grants(object: RawObject, audience: string, account: string | undefined
   });
 }
 
-function nameOf(object: RawObject): string {
+function nameOf(object: Fields): string {
   return `${textOf(object['kind'])} ${textOf(fieldsOf(object['metadata'])['name'])}`;
 }

@@ -1,6 +1,6 @@
 // What a plan looks at in a cluster, with the user's rights and nothing but lists: namespaces, accounts, workloads, and the
 // pods that no workload known here makes. No Secret is read.
-import { fieldsOf, textOf } from '../../../core/fields.ts';
+import { fieldsOf, listOf, textOf } from '../../../core/fields.ts';
 import { viewAccount, viewPod } from '../../../core/pod-view.ts';
 import { pathTo } from '../../../cluster/kube-connection.ts';
 import { unlessRefused } from '../../status/snapshot.ts';
@@ -77,13 +77,7 @@ function manifestOf(raw: unknown, kind: string, apiVersion: string): Manifest[] 
 
 function isOwned(raw: unknown): boolean {
   const owners = fieldsOf(fieldsOf(raw)['metadata'])['ownerReferences'];
-  return (
-    Array.isArray(owners) &&
-    owners.some((owner) => {
-      const { kind, controller } = fieldsOf(owner);
-      return controller === true && OWNERS.has(textOf(kind));
-    })
-  );
+  return listOf(owners).some(({ kind, controller }) => controller === true && OWNERS.has(textOf(kind)));
 }
 
 function isOver(raw: unknown): boolean {
