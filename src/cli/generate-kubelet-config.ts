@@ -6,7 +6,7 @@ import { loadConfig } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { errnoText, readText } from '../text-file.ts';
 import { carryOver, type CarriedOver } from './kubelet/carry-over.ts';
-import { ownProviders, type OwnProvider } from './kubelet/own-providers.ts';
+import { ownProviders } from './kubelet/own-providers.ts';
 import { faultsTogether, invalid, parseProviderConfig, type Provider } from './kubelet/provider-config.ts';
 import { factsOf, TOKEN_GATE, type Release } from './kubelet/releases.ts';
 import { writeResult, type CommandIo, type ExitCode, type OutputForm } from './output.ts';
@@ -56,7 +56,7 @@ export async function generateKubeletConfig(
     ? files.map(({ name }) => `${name}\n`).join('')
     : textOf(carried.providers, options.format);
   const links = own.map(
-    ({ provider }) => `ln -sf keyless-pull-credential-provider ${join(options.binDir, provider.name)}`,
+    ({ name }) => `ln -sf keyless-pull-credential-provider ${join(options.binDir, name)}`,
   );
   const notes = [...carried.changes, ...notesFor(options)];
   writeResult(
@@ -84,19 +84,18 @@ export async function generateKubeletConfig(
 
 async function carriedOver(
   { from }: GenerateKubeletConfigOptions,
-  own: readonly OwnProvider[],
+  providers: readonly Provider[],
   hasCacheType: boolean,
   io: CommandIo,
 ): Promise<CarriedOver> {
-  const providers = own.map(({ provider }) => provider);
   if (from === undefined) return { providers, changes: [], faults: [] };
   const text = from === '-' ? await io.readStdin() : readText(from);
   return carryOver(parseProviderConfig(text, from), providers, hasCacheType);
 }
 
-function refuseUnknown(required: readonly string[], own: readonly OwnProvider[]): void {
+function refuseUnknown(required: readonly string[], own: readonly Provider[]): void {
   const keys = own.flatMap(
-    ({ provider }) => provider.tokenAttributes?.requiredServiceAccountAnnotationKeys ?? [],
+    ({ tokenAttributes }) => tokenAttributes?.requiredServiceAccountAnnotationKeys ?? [],
   );
   const unknown = required.find((key) => !keys.includes(key));
   if (unknown !== undefined)

@@ -29,7 +29,6 @@ export interface KubeCall extends CallOptions {
 }
 
 export interface KubeConnection extends AsyncDisposable {
-  readonly server: KubeServer;
   /** The parsed answer. @throws Problem of the cluster-… family, namespace-refused, quota-exceeded or deadline */
   call(call: KubeCall): Promise<unknown>;
   /** The lines of a watch; ends when the API server ends it. @throws Problem like `call` */
@@ -116,7 +115,6 @@ export function createKubeConnection(server: KubeServer, clock: Clock): KubeConn
   }
 
   return {
-    server,
     async call(call) {
       for (;;) {
         try {

@@ -7,8 +7,6 @@ export type ReadinessCheck = () => string | undefined;
 export interface Health {
   /** Registers a check under a name that operators see; returns what takes it back. */
   check(name: string, check: ReadinessCheck): () => void;
-  /** What is not ready, by name; empty when all is. */
-  waiting(): Readonly<Record<string, string>>;
   /** Answers GET /healthz and GET /readyz. */
   readonly handler: RequestListener;
 }
@@ -20,6 +18,7 @@ export interface Health {
 export function createHealth(): Health {
   const checks = new Map<string, ReadinessCheck>();
 
+  /** What is not ready, by name; empty when all is. */
   function waiting(): Record<string, string> {
     const reasons: Record<string, string> = {};
     for (const [name, check] of checks) {
@@ -47,7 +46,6 @@ export function createHealth(): Health {
       checks.set(name, check);
       return () => checks.delete(name);
     },
-    waiting,
     handler,
   };
 }

@@ -19,8 +19,6 @@ export interface SigningKeys extends AsyncDisposable {
   trouble(): string | undefined;
   /** When the last of all certificates ends, epoch milliseconds. A key that waits for its turn counts: whoever has one has renewed. */
   lastEnd(): number;
-  /** Looks at the files now. */
-  reload(): void;
 }
 
 /** As for the serving certificate: a mounted Secret changes within a minute or two, ten seconds more are not felt. */
@@ -91,6 +89,7 @@ export function createSigningKeys(
     return next;
   }
 
+  /** Looks at the files now. */
   function reload(): void {
     for (const entry of entries) {
       // Its time is over for good: it may have been replaced because it was stolen.
@@ -148,7 +147,6 @@ export function createSigningKeys(
     current,
     trouble: () => (pick() ? undefined : EXPIRED),
     lastEnd,
-    reload,
     async [Symbol.asyncDispose]() {
       stop.abort();
       await looking;

@@ -9,7 +9,6 @@ interface Component {
   readonly name: string;
   readonly version: string;
   readonly purl: string;
-  readonly licenses?: readonly unknown[];
 }
 
 interface Sbom {

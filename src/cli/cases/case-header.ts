@@ -59,4 +59,3 @@ export const CaseHeader = z.strictObject({
   /** Absent in a case that is being written: `--update` fills it in. */
   expect: Expectation.optional(),
 });
-export type CaseHeader = z.output<typeof CaseHeader>;

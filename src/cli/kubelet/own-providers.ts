@@ -4,11 +4,6 @@ import { acceptedFor, annotationsFor, PROVISIONER } from '../../core/identity-pa
 import { PROVIDER_API, type Provider } from './provider-config.ts';
 import type { RegistryRule } from '../../core/registry-rule.ts';
 
-export interface OwnProvider {
-  readonly provider: Provider;
-  readonly rules: readonly string[];
-}
-
 export interface ProviderWishes {
   /** Of the rules, where the node has them. */
   readonly pluginConfig: string;
@@ -23,14 +18,14 @@ export const LINK_PREFIX = 'keyless-pull-';
 /** Of the provisioner's vocabulary: no parameters, and read wherever one of its parameters is. */
 const BESIDE = [`${PROVISIONER}registry`, `${PROVISIONER}audience`];
 
-export function ownProviders(rules: readonly RegistryRule[], wishes: ProviderWishes): OwnProvider[] {
+export function ownProviders(rules: readonly RegistryRule[], wishes: ProviderWishes): Provider[] {
   const served = rules.filter(({ delivery }) => delivery.includes('kubelet'));
   const audiences = new Set(served.flatMap((rule) => [rule.audience, ...(rule.acceptAudiences ?? [])]));
   return [...audiences].map((audience) => {
     const those = served.filter(
       (rule) => rule.audience === audience || rule.acceptAudiences?.includes(audience),
     );
-    return { provider: providerFor(audience, those, wishes), rules: those.map(({ name }) => name) };
+    return providerFor(audience, those, wishes);
   });
 }
 

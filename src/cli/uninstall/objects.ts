@@ -10,7 +10,6 @@ export interface OurObject {
   readonly told: string;
   readonly path: string;
   readonly uid: string;
-  readonly raw: unknown;
 }
 
 const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
@@ -97,7 +96,7 @@ function objectOf(collection: string, raw: unknown): OurObject {
   const isWithin = root.includes('/namespaces/') || textOf(namespace) === '';
   const place = isWithin ? collection : `${root}${pathTo`/namespaces/${textOf(namespace)}`}/${plural}`;
   const named = [textOf(namespace), textOf(name)].filter(Boolean).join('/');
-  return { told: `${plural} ${named}`, path: `${place}${pathTo`/${textOf(name)}`}`, uid: textOf(uid), raw };
+  return { told: `${plural} ${named}`, path: `${place}${pathTo`/${textOf(name)}`}`, uid: textOf(uid) };
 }
 
 /** Somebody was faster, or another life of the name is there: either is as good. */
