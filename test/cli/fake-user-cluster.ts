@@ -158,7 +158,7 @@ export interface Printed extends CommandIo {
   stderr: string;
 }
 
-export function createPrinted({ isTerminal = false } = {}): Printed {
+export function createPrinted(): Printed {
   const stop = new AbortController();
   const printed: Printed = {
     stop,
@@ -168,7 +168,7 @@ export function createPrinted({ isTerminal = false } = {}): Printed {
     err: (text) => void (printed.stderr += text),
     readStdin: async () => '',
     signal: stop.signal,
-    isTerminal,
+    isTerminal: false,
   };
   return printed;
 }

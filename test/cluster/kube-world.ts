@@ -1,5 +1,4 @@
 // The world of the cluster contract on a real API server: the worker's own account, the shipped rights and fences.
-import type { Clock } from '../../src/clock.ts';
 import { systemClock } from '../../src/clock.ts';
 import { createKubeCluster, type KubeCluster } from '../../src/cluster/kube-cluster.ts';
 import { viewAccount, viewPod } from '../../src/core/pod-view.ts';
@@ -42,7 +41,7 @@ type Raw = Record<string, unknown> & {
 const POLL_MS = 10;
 
 /** A control plane with CRD, rights and fences, and the cluster of src/ as the worker, watching. */
-export async function openKubeWorld(clock: Clock = systemClock): Promise<KubeWorld> {
+export async function openKubeWorld(): Promise<KubeWorld> {
   const controlPlane = await startControlPlane();
   const stop = new AbortController();
   try {
@@ -52,13 +51,13 @@ export async function openKubeWorld(clock: Clock = systemClock): Promise<KubeWor
     const cluster = await createKubeCluster(
       { kubeconfig: controlPlane.kubeconfigFor({ token }, OWN_NAMESPACE) },
       { pods: true },
-      { clock, log: createLog('silent'), onWatchRestart: (name) => restarts.push(name) },
+      { clock: systemClock, log: createLog('silent'), onWatchRestart: (name) => restarts.push(name) },
     );
     const running = cluster.run(stop.signal);
     return {
       ...peopleOf(controlPlane),
       cluster,
-      clock,
+      clock: systemClock,
       namespace: OWN_NAMESPACE,
       controlPlane,
       restarts,

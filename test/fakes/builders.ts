@@ -36,10 +36,9 @@ export function identityOf(account: {
 /** What that account needs to pull from the first host of the rule. */
 export function needOf(
   account: { readonly namespace: string; readonly name: string; readonly uid: string },
-  rule: RegistryRule = ruleFrom(),
-  host: string = rule.hosts[0] ?? TEST_HOST,
+  rule?: RegistryRule,
 ): Need {
-  return plannedOf(account, rule, host).need;
+  return plannedOf(account, rule).need;
 }
 
 /** The same with its rule and principal; the account's annotations count where it has some. */

@@ -32,8 +32,8 @@ export interface HastyClock extends HandClock {
   readonly pauses: number[];
 }
 
-function createHastyClock(start?: number): HastyClock {
-  const clock = createHandClock(start);
+function createHastyClock(): HastyClock {
+  const clock = createHandClock();
   const pauses: number[] = [];
   const sleep: Clock['sleep'] = async (ms, signal) => {
     signal?.throwIfAborted();

@@ -16,7 +16,7 @@ export const NODE_NAME = 'paper-node';
 export const DEPLOYMENT_REPLICAS = 2;
 
 /** File names and contents; a real node here has no network of its own to give to pods. The images come from the registry at `host` ("127.0.0.1:5000"). */
-export function userFiles(host: string, withNode = false): Readonly<Record<string, string>> {
+export function userFiles(host: string, withNode: boolean): Readonly<Record<string, string>> {
   return {
     'node.yaml': NODE,
     'shop.yaml': SHOP,

@@ -168,6 +168,6 @@ export async function ask(
 }
 
 /** The last lines of a log. */
-export function lastLinesOf(logFile: string, count = 15): string {
-  return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+export function lastLinesOf(logFile: string): string {
+  return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
 }

@@ -131,10 +131,13 @@ export function metricsPortOf(pod: unknown): number {
   return Number(ports.map(fieldsOf).find(({ name }) => name === 'metrics')?.['containerPort'] ?? 9090);
 }
 
+const MOST_NAMED = 4;
+
 /** `a, b and 3 more`. */
-export function someOf(names: readonly string[], most = 4): string {
-  const shown = names.slice(0, most).join(', ');
-  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+export function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMED).join(', ');
+  const more = names.length - MOST_NAMED;
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 export function nameOf(raw: unknown): string {

@@ -44,8 +44,8 @@ type KubeletConfiguration = z.output<typeof KubeletConfiguration>;
 const USUAL_CONFIG = '/var/lib/kubelet/config.yaml';
 const USUAL_ROOT = '/var/lib/kubelet';
 
-/** @throws Problem file-unreadable or config-invalid. @param proc for tests */
-export function kubeletSettings(wish: SettingsWish, proc = '/proc'): KubeletSettings {
+/** @param proc where /proc is. @throws Problem file-unreadable or config-invalid */
+export function kubeletSettings(wish: SettingsWish, proc: string): KubeletSettings {
   const isGiven = [wish.kubeletFlags, wish.kubeletConfig, wish.providerConfig].some(
     (one) => one !== undefined,
   );
