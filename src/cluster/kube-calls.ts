@@ -9,7 +9,7 @@ import {
   viewRecord,
   type PullCredentialRecord,
 } from '../core/pull-credential-record.ts';
-import { API_GROUP, RECORD_API_VERSION, RECORD_KIND, RECORD_PLURAL } from '../core/vocabulary.ts';
+import { API_GROUP, RECORD_PLURAL } from '../core/vocabulary.ts';
 import { createEventWriter } from './kube-events.ts';
 import { createLeaseCalls } from './kube-leases.ts';
 import { findSigningKeys, keyIdOf } from './kube-signing-keys.ts';
@@ -17,6 +17,7 @@ import { createPodCalls } from './kube-pods.ts';
 import { tryFences } from './kube-fences.ts';
 import { findOne, pathTo, type KubeCall, type KubeConnection } from './kube-connection.ts';
 import { isAnotherObject } from './kube-problem.ts';
+import { claimsOf } from './token-parts.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { CallOptions, Cluster } from './cluster.ts';
@@ -105,20 +106,15 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
     },
 
     async updateRecordStatus(record, status, options) {
+      const { namespace: of, name, uid, resourceVersion, account, accountUid } = record;
+      const identity = { namespace: of, account, uid: accountUid };
       const call: KubeCall = {
         ...options,
         method: 'PUT',
-        path: `${records(record.namespace)}${pathTo`/${record.name}/status`}`,
+        path: `${records(of)}${pathTo`/${name}/status`}`,
         body: {
-          apiVersion: RECORD_API_VERSION,
-          kind: RECORD_KIND,
-          metadata: {
-            namespace: record.namespace,
-            name: record.name,
-            uid: record.uid,
-            resourceVersion: record.resourceVersion,
-          },
-          spec: specOf(record),
+          ...recordManifest({ ...record, identity, digest: status.digest }),
+          metadata: { namespace: of, name, uid, resourceVersion },
           status: statusManifest(status),
         },
       };
@@ -170,30 +166,6 @@ export function createKubeCalls(tools: KubeCallTools): Omit<Cluster, 'view'> {
   };
 }
 
-type RecordSpec = Pick<
-  PullCredentialRecord,
-  'account' | 'accountUid' | 'rule' | 'principal' | 'host' | 'secretName'
->;
-
-function specOf(record: RecordSpec) {
-  return {
-    serviceAccount: { name: record.account, uid: record.accountUid },
-    rule: record.rule,
-    ...(record.principal && { principal: record.principal }),
-    registry: record.host,
-    secretName: record.secretName,
-  };
-}
-
 function uidOf(raw: unknown): { uid: string } {
   return { uid: textOf(fieldsOf(fieldsOf(raw)['metadata'])['uid']) };
-}
-
-/** The claims of a token that the API server has made for us: read, not verified. Empty for what is no token. */
-export function claimsOf(token: string): Readonly<Record<string, unknown>> {
-  try {
-    return fieldsOf(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')));
-  } catch {
-    return {};
-  }
 }

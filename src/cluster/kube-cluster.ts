@@ -2,11 +2,12 @@
 // files), and nothing else imports that library; every call goes through the one connection.
 import { errnoText, readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
-import { loadKubeConfig } from './kubectl-config.ts';
-import { claimsOf, createKubeCalls } from './kube-calls.ts';
+import { createKubeCalls } from './kube-calls.ts';
 import { createCertificateStore } from './kube-certificates.ts';
 import { createKubeConnection } from './kube-connection.ts';
 import { createKubeView } from './kube-view.ts';
+import { loadKubeConfig } from './kubectl-config.ts';
+import { claimsOf } from './token-parts.ts';
 import type { KubeConfig } from './client-node.ts';
 import type { KubeServer } from './kube-standing.ts';
 import type { Clock } from '../clock.ts';

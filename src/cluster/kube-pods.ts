@@ -3,13 +3,27 @@ import { isProblem, Problem } from '../problem.ts';
 import { fieldsOf, textOf } from '../core/fields.ts';
 import { viewPod, type PodView } from '../core/pod-view.ts';
 import { GATE } from '../core/vocabulary.ts';
-import { pathTo } from './kube-connection.ts';
+import { pathTo, type KubeCall } from './kube-connection.ts';
 import { isAnotherObject } from './kube-problem.ts';
 import type { Cluster } from './cluster.ts';
 import type { KubeCallTools } from './kube-calls.ts';
 
 /** Pods of a page: a large one is a megabyte, and nobody waits for it. */
 const PAGE = 500;
+
+/** Takes our gate alone off this very pod. */
+export function ungating({
+  namespace,
+  name,
+  uid,
+}: Pick<PodView, 'namespace' | 'name' | 'uid'>): Omit<KubeCall, 'signal'> {
+  return {
+    method: 'PATCH',
+    path: pathTo`/api/v1/namespaces/${namespace}/pods/${name}`,
+    contentType: 'application/strategic-merge-patch+json',
+    body: { metadata: { uid }, spec: { schedulingGates: [{ name: GATE, $patch: 'delete' }] } },
+  };
+}
 
 export function createPodCalls({
   connection,
@@ -36,13 +50,7 @@ export function createPodCalls({
 
     async removeGate(pod, options) {
       try {
-        await connection.call({
-          ...options,
-          method: 'PATCH',
-          path: pathTo`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`,
-          contentType: 'application/strategic-merge-patch+json',
-          body: { metadata: { uid: pod.uid }, spec: { schedulingGates: [{ name: GATE, $patch: 'delete' }] } },
-        });
+        await connection.call({ ...options, ...ungating(pod) });
         return 'removed';
       } catch (error) {
         // 422 is another uid, or our fence on pods: a patch that finds no gate of ours changes nothing that it allows.

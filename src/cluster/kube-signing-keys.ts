@@ -1,5 +1,6 @@
 // Which keys the API server signs ServiceAccount tokens with: by a token's own word, and by the key set that it publishes.
-import { fieldsOf } from '../core/fields.ts';
+import { fieldsOf, listOf, type Fields } from '../core/fields.ts';
+import { headerOf } from './token-parts.ts';
 import type { CallOptions } from './cluster.ts';
 import type { KubeConnection } from './kube-connection.ts';
 
@@ -21,19 +22,16 @@ export async function findSigningKeys(
     signal,
   });
   const { keys } = fieldsOf(answer);
-  return Array.isArray(keys) ? keys.map((key) => idIn(fieldsOf(key))).filter((id) => id !== '') : [];
+  return listOf(keys)
+    .map(idIn)
+    .filter((id) => id !== '');
 }
 
 /** The `kid` of a token that the API server has made for us: read, not verified. Empty for what is no token. */
 export function keyIdOf(token: string): string {
-  try {
-    const header = Buffer.from(token.split('.')[0] ?? '', 'base64url').toString('utf8');
-    return idIn(fieldsOf(JSON.parse(header)));
-  } catch {
-    return '';
-  }
+  return idIn(headerOf(token));
 }
 
-function idIn({ kid }: Readonly<Record<string, unknown>>): string {
+function idIn({ kid }: Fields): string {
   return typeof kid === 'string' && kid.length <= LONGEST_ID ? kid : '';
 }

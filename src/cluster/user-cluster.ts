@@ -4,7 +4,7 @@ import { Problem, isProblem } from '../problem.ts';
 import { fieldsOf, instantOf, textOf } from '../core/fields.ts';
 import { viewAccount, viewNamespace } from '../core/pod-view.ts';
 import { viewRecord, type PullCredentialRecord } from '../core/pull-credential-record.ts';
-import { API_GROUP, GATE, LEASE_NAME, RECORD_PLURAL } from '../core/vocabulary.ts';
+import { API_GROUP, LEASE_NAME, RECORD_PLURAL } from '../core/vocabulary.ts';
 import {
   createKubeConnection,
   findOne,
@@ -13,6 +13,7 @@ import {
   type KubeConnection,
 } from './kube-connection.ts';
 import { readKubeServer, type KubeChoice } from './kube-cluster.ts';
+import { ungating } from './kube-pods.ts';
 import { viewEvent, type UserEvent } from './user-events.ts';
 import { listPages, type ListPage } from './user-pages.ts';
 import type { AccountView, NamespaceView, PodView } from '../core/pod-view.ts';
@@ -163,12 +164,7 @@ function createUserCluster(
     },
     async releaseGate(pod) {
       try {
-        await call({
-          method: 'PATCH',
-          path: pathTo`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`,
-          contentType: 'application/strategic-merge-patch+json',
-          body: { metadata: { uid: pod.uid }, spec: { schedulingGates: [{ name: GATE, $patch: 'delete' }] } },
-        });
+        await call(ungating(pod));
         return 'released';
       } catch (error) {
         const isAnother = isProblem(error, 'cluster-refused') && /^422(?!.*policy)/.test(upstreamOf(error));

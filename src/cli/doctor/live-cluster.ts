@@ -3,6 +3,7 @@ import { Problem, isProblem } from '../../problem.ts';
 import { SecretText } from '../../secret-text.ts';
 import { fieldsOf, instantOf, listOf, textOf } from '../../core/fields.ts';
 import { viewAccount, viewNamespace } from '../../core/pod-view.ts';
+import { claimsOf, headerOf } from '../../cluster/token-parts.ts';
 import { openUserCluster, type UserCluster } from '../../cluster/user-cluster.ts';
 import type { Clock } from '../../clock.ts';
 import type { KubeChoice } from '../../cluster/kube-cluster.ts';
@@ -51,14 +52,14 @@ export function createLiveCluster(
       return mapped(reply, (answer) => {
         const status = fieldsOf(fieldsOf(answer)['status']);
         const text = textOf(status['token']);
-        const header = partOf(text, 0);
+        const header = headerOf(text);
         return {
           token: new SecretText(text),
           issuedAt,
           expiresAt: instantOf(status['expirationTimestamp']),
           keyId: nameOf(header['kid']),
           algorithm: nameOf(header['alg']),
-          claims: partOf(text, 1),
+          claims: claimsOf(text),
         };
       });
     },
@@ -113,15 +114,6 @@ function refusedBy({ details: { upstream = '' } }: Problem, words: string): Refu
 function demandOf(words: string): NonNullable<Refused['demand']> {
   if (words.includes('exactly one audience')) return 'audience';
   return words.includes('bound to a Secret') ? 'binding' : 'namespace';
-}
-
-/** Header or claims of a JWT that the API server has just made: read, not verified. */
-function partOf(token: string, at: 0 | 1): Readonly<Record<string, unknown>> {
-  try {
-    return fieldsOf(JSON.parse(Buffer.from(token.split('.')[at] ?? '', 'base64url').toString('utf8')));
-  } catch {
-    return {};
-  }
 }
 
 /** Shown as it is, and so no more than a name. */
