@@ -4,6 +4,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Problem } from '../problem.ts';
 import { SecretText } from '../secret-text.ts';
+import { errnoText } from '../text-file.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 
@@ -139,7 +140,7 @@ async function firstPair(source: CertificateSource, clock: Clock): Promise<Certi
 async function readPair(source: CertificateSource): Promise<CertificatePair> {
   const { certificateFile, keyFile } = source;
   const { certificate, key } = await source.read();
-  const { parsed, privateKey } = parsePair(certificate, key.reveal(), { certificateFile, keyFile });
+  const { parsed, privateKey } = parsePair(certificate, key.reveal(), source);
   if (!parsed.checkPrivateKey(privateKey)) {
     throw unreadable(`${keyFile} is not the key of the certificate in ${certificateFile}`);
   }
@@ -164,10 +165,7 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-    const reason =
-      code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'permission denied' : String(code);
-    throw unreadable(`cannot read ${path}: ${reason}`, cause);
+    throw unreadable(`cannot read ${path}: ${errnoText(cause)}`, cause);
   }
 }
 

@@ -3,8 +3,7 @@ import { createServer } from 'node:https';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Problem } from '../problem.ts';
-import { errnoText } from '../text-file.ts';
+import { openPort } from './open-port.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Certificate, CertificatePair } from './certificate.ts';
@@ -86,18 +85,7 @@ export async function createHttpsServer(
     }
   });
 
-  const { host, port } = options;
-  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen({ port, ...(host !== undefined && { host }) }, resolve);
-  await listening.catch((cause: unknown) => {
-    throw new Problem(
-      'port-taken',
-      `cannot listen on ${host ?? 'any address'}, port ${port}: ${errnoText(cause)}`,
-      { cause },
-    );
-  });
-  server.off('error', reject).on('error', (error) => log.error({ error }, 'port failed'));
+  await openPort(server, options, 'port', log);
 
   return {
     port: (server.address() as AddressInfo).port, // a string only for pipes

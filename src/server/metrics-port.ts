@@ -1,8 +1,7 @@
 // /metrics on a port of its own, in plain HTTP: scrapers need no rights on the webhook's port. Probes answer here too, for
 // a worker that has no other port.
 import { createServer, type RequestListener } from 'node:http';
-import { Problem } from '../problem.ts';
-import { errnoText } from '../text-file.ts';
+import { openPort } from './open-port.ts';
 import type { Health } from './health.ts';
 import type { Log } from '../log.ts';
 
@@ -36,18 +35,7 @@ export async function serveMetrics({
     if (path === '/metrics') handler(request, response);
     else health.handler(request, response);
   });
-  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen({ port, ...(host !== undefined && { host }) }, resolve);
-  await listening.catch((cause: unknown) => {
-    throw new Problem(
-      'port-taken',
-      `cannot listen on ${host ?? 'any address'}, metrics port ${port}: ${errnoText(cause)}`,
-      { cause },
-    );
-  });
-  // Without descriptors a connection cannot be accepted, which must not be the end of the process.
-  server.off('error', reject).on('error', (error) => log.error({ error }, 'port failed'));
+  await openPort(server, { port, ...(host !== undefined && { host }) }, 'metrics port', log);
   return {
     [Symbol.asyncDispose]() {
       server.closeAllConnections();
