@@ -164,8 +164,8 @@ function printable(text: string): string {
 }
 
 function networkReason(error: unknown): string {
-  if (error instanceof Error && error.name === 'AbortError') return `no answer in ${REQUEST_MS / 1000} s`;
-  if (error instanceof Error && error.name === 'TimeoutError') return `no answer in ${REQUEST_MS / 1000} s`;
+  if (error instanceof Error && ['AbortError', 'TimeoutError'].includes(error.name))
+    return `no answer in ${REQUEST_MS / 1000} s`;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]+$/.test(code) ? code : 'the connection broke';
 }

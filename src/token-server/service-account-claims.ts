@@ -1,7 +1,7 @@
 // From the claims of a verified token to the account it stands for. Pure; signature and times were checked before.
 import type { JWTPayload } from 'jose';
 import * as z from 'zod';
-import { Problem } from '../problem.ts';
+import { loginRefused } from './unverified-token.ts';
 
 /** Who holds a token: the account's names, and its uid where the token says it. */
 export interface TokenIdentity {
@@ -32,13 +32,13 @@ export function readServiceAccountClaims(claims: JWTPayload): TokenIdentity {
     typeof sub === 'string' ? sub.split(':') : [];
   const isAccount = system === 'system' && kind === 'serviceaccount' && more.length === 0;
   if (!isAccount || !DNS_LABEL.test(namespace) || !isAccountName(serviceAccount)) {
-    throw refused("the token's subject is no Kubernetes ServiceAccount");
+    throw loginRefused("the token's subject is no Kubernetes ServiceAccount");
   }
   const nested = Nested.safeParse(raw);
-  if (!nested.success) throw refused("the token's kubernetes.io claim is malformed");
+  if (!nested.success) throw loginRefused("the token's kubernetes.io claim is malformed");
   const { namespace: nestedNamespace = namespace, serviceaccount } = nested.data ?? {};
   if (nestedNamespace !== namespace || (serviceaccount?.name ?? serviceAccount) !== serviceAccount) {
-    throw refused("the token's subject and its kubernetes.io claim name different accounts");
+    throw loginRefused("the token's subject and its kubernetes.io claim name different accounts");
   }
   return { namespace, serviceAccount, ...(serviceaccount?.uid !== undefined && { uid: serviceaccount.uid }) };
 }
@@ -48,8 +48,4 @@ function isAccountName(name: string): boolean {
     name.length <= LONGEST_ACCOUNT &&
     name.split('.').every((label) => /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label))
   );
-}
-
-function refused(sentence: string): Problem {
-  return new Problem('login-refused', sentence);
 }
