@@ -1,11 +1,21 @@
 // Files that a person named: their text, or the sentence that says why there is none.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { Problem } from './problem.ts';
 
 /** @throws Problem `file-unreadable` */
 export function readText(path: string): string {
+  return reading(path, () => readFileSync(path, 'utf8'));
+}
+
+/** @throws Problem `file-unreadable` */
+export function isFolder(path: string): boolean {
+  return reading(path, () => statSync(path).isDirectory());
+}
+
+/** @throws Problem `file-unreadable` for whatever `read` throws */
+export function reading<Found>(path: string, read: () => Found): Found {
   try {
-    return readFileSync(path, 'utf8');
+    return read();
   } catch (cause) {
     throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
   }

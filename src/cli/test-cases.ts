@@ -1,9 +1,9 @@
 // keyless-pull test: a team's own cases, run through what the webhook runs, before anything reaches a cluster.
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig, type Config } from '../config.ts';
 import { isProblem, Problem } from '../problem.ts';
-import { errnoText, readText } from '../text-file.ts';
+import { errnoText, isFolder, readText } from '../text-file.ts';
 import { readCase } from './cases/case-file.ts';
 import { brokenCase, ranCase, type CaseResult } from './cases/case-result.ts';
 import { updatedText } from './cases/case-update.ts';
@@ -81,14 +81,6 @@ function casesIn(path: string): string[] {
       if (entry.isDirectory()) return entry.name.startsWith('.') ? [] : casesIn(inside);
       return /\.ya?ml$/.test(entry.name) && /^"?(?:case|expect)"?:/m.test(readText(inside)) ? [inside] : [];
     });
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
-  }
 }
 
 function write(path: string, text: string): void {

@@ -1,6 +1,5 @@
 // What lives in a cluster by keyless-pull: records, the accounts and namespaces they are of, and the pods that could be
 // meant by a rule. Lists only, with the user's rights.
-import { fieldsOf, textOf } from '../../core/fields.ts';
 import {
   injectionOf,
   viewAccount,
@@ -12,7 +11,7 @@ import {
 } from '../../core/pod-view.ts';
 import { unlessRefused } from '../status/snapshot.ts';
 import { namespaceObject } from '../user-choice.ts';
-import { listAll } from '../migrate/plan/cluster-objects.ts';
+import { isOver, listAll } from '../migrate/plan/cluster-objects.ts';
 import type { PullCredentialRecord } from '../../core/pull-credential-record.ts';
 import type { UserCluster } from '../../cluster/user-cluster.ts';
 
@@ -54,9 +53,4 @@ export async function readLiveNeeds(cluster: UserCluster, only: string | undefin
     namespace: (name) => namespaces.get(name),
     notSeen,
   };
-}
-
-function isOver(raw: unknown): boolean {
-  const phase = textOf(fieldsOf(fieldsOf(raw)['status'])['phase']);
-  return phase === 'Succeeded' || phase === 'Failed';
 }

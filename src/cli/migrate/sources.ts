@@ -1,9 +1,9 @@
 // The files that migrate reads: a file, a folder or stdin; plain manifests, which it may edit, and those that Kustomize or
 // Helm makes something else of, which it may not.
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as yaml from 'yaml';
-import { errnoText, readText } from '../../text-file.ts';
+import { isFolder, readText } from '../../text-file.ts';
 import { fieldsOf } from '../../core/fields.ts';
 import { Problem } from '../../problem.ts';
 import { lineNumbers } from './text-edits.ts';
@@ -41,14 +41,6 @@ export async function readSources(file: string, namespace: string, io: CommandIo
   if (file === '-') return [sourceOf('-', await io.readStdin(), 'manifests', namespace)];
   const root = isFolder(file) ? file : dirname(file);
   return filesOf(file).map((path) => sourceOf(path, readText(path), placeOf(path, root), namespace));
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
-  }
 }
 
 /** In the order of their names, so that a diff is the same everywhere. */

@@ -1,8 +1,8 @@
 // The objects that a user names with -f: files, folders and stdin, JSON or YAML, as streams. Who reads them decides what to keep.
 import { createReadStream, readdirSync, statSync, type Stats } from 'node:fs';
 import { extname, join } from 'node:path';
-import { Problem, isProblem } from '../../problem.ts';
-import { errnoText } from '../../text-file.ts';
+import { Problem } from '../../problem.ts';
+import { errnoText, reading } from '../../text-file.ts';
 import { jsonObjects, type RawObject } from './json-objects.ts';
 import { itemsOf, yamlObjects } from './yaml-objects.ts';
 import type { CommandIo } from '../output.ts';
@@ -56,7 +56,7 @@ function fileSource(path: string, size: number, isFound: boolean): ObjectSource 
       try {
         yield* createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Uint8Array>;
       } catch (cause) {
-        throw unreadable(path, cause);
+        throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
       }
     },
   };
@@ -64,31 +64,18 @@ function fileSource(path: string, size: number, isFound: boolean): ObjectSource 
 
 /** Sorted by path; hidden ones and packages of Node are nobody's manifests. */
 function filesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-      .filter(({ name }) => !name.startsWith('.') && name !== 'node_modules')
-      .toSorted((one, other) => (one.name < other.name ? -1 : 1))
-      .flatMap((entry) => {
-        const path = join(folder, entry.name);
-        if (entry.isDirectory()) return filesIn(path);
-        return EXTENSIONS.has(extname(path)) && statusOf(path).isFile() ? [path] : [];
-      });
-  } catch (cause) {
-    throw unreadable(folder, cause);
-  }
+  return reading(folder, () => readdirSync(folder, { withFileTypes: true }))
+    .filter(({ name }) => !name.startsWith('.') && name !== 'node_modules')
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return filesIn(path);
+      return EXTENSIONS.has(extname(path)) && statusOf(path).isFile() ? [path] : [];
+    });
 }
 
 function statusOf(path: string): Stats {
-  try {
-    return statSync(path);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-}
-
-function unreadable(path: string, cause: unknown): Problem {
-  if (isProblem(cause)) return cause;
-  return new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
+  return reading(path, () => statSync(path));
 }
 
 /** The objects of one source, one after the other; Lists are opened, and arrays, as jq cuts them out of one. @throws Problem file-unreadable */

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { Problem } from '../../../problem.ts';
-import { errnoText, readText } from '../../../text-file.ts';
+import { reading, readText } from '../../../text-file.ts';
 
 const verificationPolicies = [
   'NeverVerify',
@@ -93,17 +93,13 @@ function textOf(file: string, isOptional: boolean): string | undefined {
 /** What the kubelet lays over its config: files that end in .conf, folder by folder in the order of their names. */
 function dropInsOf(folder: string | undefined): string[] {
   if (folder === undefined) return [];
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-      .toSorted((one, other) => (one.name < other.name ? -1 : 1))
-      .flatMap((entry) => {
-        const path = join(folder, entry.name);
-        if (entry.isDirectory()) return dropInsOf(path);
-        return entry.name.endsWith('.conf') ? [path] : [];
-      });
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${folder}: ${errnoText(cause)}`, { cause });
-  }
+  return reading(folder, () => readdirSync(folder, { withFileTypes: true }))
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return dropInsOf(path);
+      return entry.name.endsWith('.conf') ? [path] : [];
+    });
 }
 
 function lastOf<Value>(

@@ -1,8 +1,8 @@
 // The kubelet's provider config as it reads it, one file or a folder of them, and the executables that it names.
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { Problem, isProblem } from '../../../problem.ts';
-import { errnoText, readText } from '../../../text-file.ts';
+import { isProblem } from '../../../problem.ts';
+import { errnoText, isFolder, readText } from '../../../text-file.ts';
 import { faultsTogether, parseProviderConfig, type Provider } from '../../kubelet/provider-config.ts';
 import { factsOf, TOKEN_GATE, type Release } from '../../kubelet/releases.ts';
 import { failed, ok, warning, type Finding } from '../step.ts';
@@ -23,10 +23,10 @@ export function readProviders({ providerConfig, gates }: KubeletSettings, releas
     return { providers: [], finding: failed('the kubelet is told of no provider config', cure) };
   }
   const { isBeta } = factsOf(release);
-  const isFolder = isDirectory(providerConfig);
+  const isOfMany = isFolder(providerConfig);
   const faults: string[] = [];
   const providers: Provider[] = [];
-  for (const file of isFolder ? filesIn(providerConfig) : [providerConfig]) {
+  for (const file of isOfMany ? filesIn(providerConfig) : [providerConfig]) {
     try {
       providers.push(...parseProviderConfig(readText(file), file).providers);
     } catch (error) {
@@ -34,7 +34,7 @@ export function readProviders({ providerConfig, gates }: KubeletSettings, releas
       faults.push(...(error.details.faults ?? []).map((fault) => `${file}: ${fault}`));
     }
   }
-  if (isFolder && !isBeta) faults.push(`a kubelet of ${release} reads one file, and no folder`);
+  if (isOfMany && !isBeta) faults.push(`a kubelet of ${release} reads one file, and no folder`);
   faults.push(...faultsTogether(providers, isBeta));
   if (providers.some(({ tokenAttributes }) => tokenAttributes) && !(gates[TOKEN_GATE] ?? isBeta))
     faults.push(`tokenAttributes need the feature gate ${TOKEN_GATE}, which is off here`);
@@ -58,14 +58,6 @@ export function judgeExecutable({ name }: Provider, { binDir }: KubeletSettings)
   } catch (error) {
     const cure = `a kubelet does not start without it: put the executable there, or a link to it`;
     return failed(`${path} cannot be run: ${errnoText(error)}`, cure);
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (cause) {
-    throw new Problem('file-unreadable', `cannot read ${path}: ${errnoText(cause)}`, { cause });
   }
 }
 

@@ -80,7 +80,7 @@ function isOwned(raw: unknown): boolean {
   return listOf(owners).some(({ kind, controller }) => controller === true && OWNERS.has(textOf(kind)));
 }
 
-function isOver(raw: unknown): boolean {
+export function isOver(raw: unknown): boolean {
   return ['Succeeded', 'Failed'].includes(textOf(fieldsOf(fieldsOf(raw)['status'])['phase']));
 }
 
