@@ -1,6 +1,6 @@
 // Our volumes in a raw pod, and their mounts in its init and ordinary containers. What a container has at that path, of
 // that volume or under that variable is its own and stays; nothing is mounted with subPath, which never sees a renewal.
-import { fieldsOf, listOf, type Fields } from './fields.ts';
+import { fieldsOf, listOf, textOf, type Fields } from './fields.ts';
 import { DOCKER_CONFIG_VOLUME, TOKEN_VOLUME, UNMOUNTED_TOKEN_VOLUME } from './vocabulary.ts';
 import type { PatchOperation } from './pod-patch.ts';
 import type { Plan } from './pull-plan.ts';
@@ -60,7 +60,7 @@ export function addMounts(operations: PatchOperation[], spec: Fields, plan: Part
       const missing = [];
       let hasDockerConfig = false;
       for (const { name, mountPath, containers } of wanted) {
-        if (!containers.has(container['name'] as string)) continue;
+        if (!containers.has(textOf(container['name']))) continue;
         const present = mounts.filter((mount) => mount['name'] === name || isAt(mount, mountPath));
         if (present.length === 0) missing.push({ name, mountPath, readOnly: true });
         if (name !== DOCKER_CONFIG_VOLUME) continue;

@@ -4,7 +4,7 @@ import { shellQuoted } from '../trust/quoting.ts';
 
 export function bashScript(program: CommandShape): string {
   const placed = placedCommands(program);
-  const paths = placed.slice(1).map(({ path }) => quoted(path.join(' ')));
+  const paths = placed.slice(1).map(({ path }) => shellQuoted(path.join(' ')));
   const options = placed.flatMap(({ path, command }) =>
     command.options.flatMap((option) => option.names.map((name) => ({ key: [...path, name], option }))),
   );
@@ -21,7 +21,7 @@ export function bashScript(program: CommandShape): string {
       ...command.words,
       ...command.options.flatMap(({ names }) => names),
     ];
-    return `    ${quoted(path.join(' '))}) choices=${shellQuoted(words.join(' '))} ;;\n`;
+    return `    ${shellQuoted(path.join(' '))}) choices=${shellQuoted(words.join(' '))} ;;\n`;
   });
   return `# Completion of ${program.name} for bash: source <(${program.name} completion bash)
 _keyless_pull() {
@@ -60,9 +60,5 @@ complete -F _keyless_pull ${program.name}
 function keysOf(
   options: readonly { readonly key: readonly string[]; readonly option: OptionShape }[],
 ): string {
-  return options.map(({ key }) => quoted(key.join(' '))).join('|');
-}
-
-function quoted(text: string): string {
-  return shellQuoted(text);
+  return options.map(({ key }) => shellQuoted(key.join(' '))).join('|');
 }

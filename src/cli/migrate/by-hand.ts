@@ -89,8 +89,8 @@ export function chartAdvice({ path: file, kind, text, documents }: SourceFile): 
         const names = value.items.map((item) => nameOf(item)).filter((name) => name !== '');
         const told = 'these values name pull secrets: set the list to [] once every registry is covered';
         const more = 'helm template … | keyless-pull migrate -f - shows which are';
-        const text_ = `${told} (${names.join(', ')}); ${more}`;
-        found.push({ text: text_, file, line: lineOf(key.range[0]) });
+        const line = lineOf(key.range[0]);
+        found.push({ text: `${told} (${names.join(', ')}); ${more}`, file, line });
       },
     });
     return found;
