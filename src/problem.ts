@@ -8,7 +8,7 @@ export type Retry = 'no' | 'soon' | 'waiting' | 'later' | 'rarely';
 
 /**
  * Every failure this program can name. `status` is the HTTP status that fits, 0 where none does; `means` is the
- * sentence of the README's table. Codes are a contract: they stand in conditions, events, metrics and logs.
+ * sentence of the reference's table. Codes are a contract: they stand in conditions, events, metrics and logs.
  */
 // oxfmt-ignore
 export const problemCodes = {

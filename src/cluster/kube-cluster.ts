@@ -1,5 +1,5 @@
 // The cluster over a real API server. Who and where comes from client-node's KubeConfig (contexts, exec plugins, token
-// files), and nothing else imports that library; every call goes through the one connection.
+// files), which client-node.ts alone loads; every call goes through the one connection.
 import { errnoText, readText } from '../text-file.ts';
 import { Problem } from '../problem.ts';
 import { createKubeCalls } from './kube-calls.ts';
