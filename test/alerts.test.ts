@@ -5,10 +5,16 @@ import { describe, expect, test } from 'vitest';
 import { metricTable } from '../src/server/metric-table.ts';
 import { dashboardQueries, readDashboard, type Panel } from './alerts/dashboard.ts';
 import { apiServerSeries, faultsOf, labelsOf } from './alerts/live-series.ts';
-import { groupedBy, readAlerts, selectorsIn } from './alerts/rules-file.ts';
+import {
+  alertsPath,
+  groupedBy,
+  readAlerts,
+  selectorsIn,
+  tokenServerAlertsPath,
+} from './alerts/rules-file.ts';
 import { healthy, scenarios } from './alerts/scenarios.ts';
 
-const alerts = readAlerts();
+const alerts = [...readAlerts(alertsPath), ...readAlerts(tokenServerAlertsPath)];
 const runbooks = readFileSync('docs/runbooks.md', 'utf8');
 const sectionsOf = (text: string) => [...text.matchAll(/^## (KeylessPull\w+)$/gm)].map(([, name]) => name);
 

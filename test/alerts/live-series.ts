@@ -1,6 +1,6 @@
 // Which series there can be: ours by their table, and the few of the API server that alerts and dashboard use.
 import { problemCodes } from '../../src/problem.ts';
-import { metricTable } from '../../src/server/metric-table.ts';
+import { metricTable, tokenServerMetricTable } from '../../src/server/metric-table.ts';
 import type { Matcher, Selector } from './rules-file.ts';
 
 const BUCKETS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25];
@@ -50,7 +50,7 @@ interface Row {
 }
 
 function rowOf(name: string): Row | undefined {
-  const rows: Readonly<Record<string, Row>> = metricTable;
+  const rows: Readonly<Record<string, Row>> = { ...metricTable, ...tokenServerMetricTable };
   const short = name.replace(/^keyless_pull_/, '');
   const row = rows[short];
   if (row) return row.type === 'histogram' ? undefined : row;

@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 
+/** Of `serve`, whose metrics the dashboard shows too, and of the token server. */
 export const alertsPath = 'charts/keyless-pull/files/alerts.yaml';
+export const tokenServerAlertsPath = 'examples/token-server/alerts.yaml';
 
 export interface Alert {
   readonly alert: string;
@@ -16,8 +18,8 @@ export interface Alert {
   };
 }
 
-export function readAlerts(): Alert[] {
-  const { groups } = parse(readFileSync(alertsPath, 'utf8')) as { groups: { rules: Alert[] }[] };
+export function readAlerts(path: string): Alert[] {
+  const { groups } = parse(readFileSync(path, 'utf8')) as { groups: { rules: Alert[] }[] };
   return groups.flatMap(({ rules }) => rules);
 }
 

@@ -36,6 +36,19 @@ export const healthy: Scraped = {
   'keyless_pull_certificate_days_left{pod="b"}': always('NaN'),
   keyless_pull_exemption_days_left: always('Inf'),
   'keyless_pull_findings_total{mode="warn",namespace="shop",origin="explicit",exempt="true"}': '0+1x180',
+  'keyless_pull_token_server_issuer_ready{issuer="https://shop.example",pod="c"}': '1x180',
+  'keyless_pull_token_server_issuer_ready{issuer="https://shop.example",pod="d"}': '1x180',
+  'keyless_pull_token_server_logins_total{issuer="https://shop.example",outcome="issued",code=""}':
+    '0+30x180',
+  // Anybody can try, and a runtime may hang up.
+  'keyless_pull_token_server_logins_total{issuer="https://shop.example",outcome="refused",code="login-refused"}':
+    '0+60x180',
+  'keyless_pull_token_server_logins_total{issuer="https://shop.example",outcome="gone",code=""}': '0+60x180',
+  'keyless_pull_token_server_logins_total{issuer="https://shop.example",outcome="failed",code=""}': '0+1x180',
+  'keyless_pull_token_server_certificate_days_left{pod="c"}': '60x180',
+  // Behind a proxy that ends TLS.
+  'keyless_pull_token_server_certificate_days_left{pod="d"}': always('NaN'),
+  'keyless_pull_token_server_signing_certificate_days_left{pod="c"}': '60x180',
   'apiserver_admission_webhook_rejection_count{name="enforce.keyless-pull.dev",type="validating",operation="CREATE",error_type="no_error",rejection_code="403"}':
     '0+5x180',
   'apiserver_admission_webhook_rejection_count{name="policy.other.example",type="validating",operation="CREATE",error_type="calling_webhook_error",rejection_code="0"}':
@@ -249,5 +262,58 @@ export const scenarios: readonly Scenario[] = [
     fires: 50,
     over: 95,
     labels: { mode: 'warn' },
+  },
+  {
+    alert: 'KeylessPullTokenServerMissing',
+    what: 'no token server is scraped any more',
+    scraped: {
+      'keyless_pull_token_server_issuer_ready{issuer="https://shop.example",pod="c"}': between('1', '_'),
+      'keyless_pull_token_server_issuer_ready{issuer="https://shop.example",pod="d"}': between('1', '_'),
+    },
+    notYet: 34,
+    fires: 40,
+    over: 92,
+    labels: {},
+  },
+  {
+    alert: 'KeylessPullTokenServerLoginsFailing',
+    what: 'an API server that is asked each time is away',
+    scraped: {
+      'keyless_pull_token_server_logins_total{issuer="https://edge.example",outcome="failed",code=""}':
+        risingBetween(10),
+    },
+    notYet: 34,
+    fires: 50,
+    over: 100,
+    labels: { issuer: 'https://edge.example' },
+  },
+  {
+    alert: 'KeylessPullTokenServerIssuerUnready',
+    what: 'one replica began while the issuer was away',
+    scraped: {
+      'keyless_pull_token_server_issuer_ready{issuer="https://shop.example",pod="d"}': between('1', '0'),
+    },
+    notYet: 34,
+    fires: 40,
+    over: 92,
+    labels: { issuer: 'https://shop.example' },
+  },
+  {
+    alert: 'KeylessPullTokenServerCertificateExpiring',
+    what: 'nobody has replaced it',
+    scraped: { 'keyless_pull_token_server_certificate_days_left{pod="c"}': between('60', '6') },
+    notYet: 44,
+    fires: 48,
+    over: 92,
+    labels: {},
+  },
+  {
+    alert: 'KeylessPullTokenServerSigningKeyEnding',
+    what: 'no later one is there',
+    scraped: { 'keyless_pull_token_server_signing_certificate_days_left{pod="c"}': between('60', '6') },
+    notYet: 44,
+    fires: 48,
+    over: 92,
+    labels: {},
   },
 ];

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { findParts } from '../../tools/parts.ts';
-import { alertsPath, readAlerts } from '../alerts/rules-file.ts';
+import { alertsPath, readAlerts, tokenServerAlertsPath } from '../alerts/rules-file.ts';
 import { healthy, scenarios, type Scenario, type Scraped } from '../alerts/scenarios.ts';
 import { dashboardQueries } from '../alerts/dashboard.ts';
 
@@ -19,7 +19,9 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const severityOf = (name: string) => readAlerts().find(({ alert }) => alert === name)?.labels.severity ?? '';
+const paths = [alertsPath, tokenServerAlertsPath];
+const severityOf = (name: string) =>
+  paths.flatMap(readAlerts).find(({ alert }) => alert === name)?.labels.severity ?? '';
 
 /** A rule test that says which alerts fire at which minutes, and that no others do. */
 function ruleTest(name: string, scraped: Scraped, firing: ReadonlyMap<number, readonly object[]>) {
@@ -46,18 +48,21 @@ function run(name: string, tests: readonly object[]) {
   const file = join(folder, `${name}.yaml`);
   writeFileSync(
     file,
-    stringify({ rule_files: [resolve(alertsPath)], evaluation_interval: '1m', tests }, { lineWidth: 0 }),
+    stringify(
+      { rule_files: paths.map((path) => resolve(path)), evaluation_interval: '1m', tests },
+      { lineWidth: 0 },
+    ),
   );
   const { status, stdout, stderr } = spawnSync(promtool, ['test', 'rules', file], { encoding: 'utf8' });
   return { status, printed: stdout + stderr };
 }
 
-test('the rules are rules', () => {
-  const printed = execFileSync(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', alertsPath], {
+test.each(paths)('the rules in %s are rules', (path) => {
+  const printed = execFileSync(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', path], {
     encoding: 'utf8',
   });
 
-  expect(printed).toContain(`SUCCESS: ${readAlerts().length} rules found`);
+  expect(printed).toContain(`SUCCESS: ${readAlerts(path).length} rules found`);
 });
 
 test('nothing fires in three hours in which all is well', () => {

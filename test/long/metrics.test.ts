@@ -5,7 +5,7 @@ import { metricTable } from '../../src/server/metric-table.ts';
 import { freePort } from '../../tools/free-ports.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { apiServerSeries, labelsOf } from '../alerts/live-series.ts';
-import { readAlerts, selectorsIn } from '../alerts/rules-file.ts';
+import { alertsPath, readAlerts, selectorsIn } from '../alerts/rules-file.ts';
 import { dashboardQueries } from '../alerts/dashboard.ts';
 import { healthy, scenarios } from '../alerts/scenarios.ts';
 import { openArena, type Arena, type Program } from '../cluster/arena.ts';
@@ -92,7 +92,7 @@ test('every series that the rule tests are made of is exposed, with the same lab
 });
 
 test('every series that an alert or the dashboard asks for is exposed', () => {
-  const asked = [...readAlerts(), ...dashboardQueries()].flatMap(({ expr }) => selectorsIn(expr));
+  const asked = [...readAlerts(alertsPath), ...dashboardQueries()].flatMap(({ expr }) => selectorsIn(expr));
   // Nothing was repaired, healed or ended here.
   const quiet = /^keyless_pull_(repairs|pod_healings|records_ended|watch_restarts)_total$/;
 
