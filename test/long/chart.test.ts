@@ -1,5 +1,5 @@
 // The chart with real helm on a real API server: every way to set it is accepted there, and by default it is webhook-config/.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -23,6 +23,7 @@ const RULE = {
   exchange: { kind: 'pass-through' },
 };
 const config = { rules: [RULE] };
+const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 
 let controlPlane: ControlPlane;
 let helm: Helm;
@@ -31,7 +32,7 @@ beforeAll(async () => {
   controlPlane = await startControlPlane({ controllers: false });
   helm = await openHelm(controlPlane.folder, controlPlane.kubeconfig);
   await applyManifests(controlPlane, [
-    ...[OWN_NAMESPACE, 'pulls', 'shop', 'billing'].flatMap((name) => [
+    ...[OWN_NAMESPACE, 'pulls', '2024', '7', 'shop', 'billing'].flatMap((name) => [
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name } },
       // Without controllers nobody else makes it, and the pod of `helm test` runs as it.
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: name } },
@@ -85,7 +86,10 @@ function template(values: unknown, namespace = OWN_NAMESPACE, release = 'keyless
 async function render(values: unknown, namespace?: string, release?: string): Promise<Manifest[]> {
   const { code, stdout, stderr } = await template(values, namespace, release);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return parseAllDocuments(stdout)
+  const documents = parseAllDocuments(stdout);
+  // Helm takes a key that is there twice; kustomize and Flux do not.
+  expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
+  return documents
     .map((document): Manifest | null => document.toJS())
     .filter((manifest) => manifest !== null);
 }
@@ -99,6 +103,10 @@ function lookedUp(manifests: readonly Manifest[]) {
     names: (kind: string) => of(kind).map(({ metadata }) => metadata.name),
     find,
     text: (kind: string, name: string) => JSON.stringify(find(kind, name) ?? `no ${kind} ${name}`),
+    unlabelled: (label: string) =>
+      manifests
+        .filter(({ metadata }) => metadata.labels?.[label] === undefined)
+        .map(({ kind, metadata }) => `${kind} ${metadata.name}`),
     all: JSON.stringify(manifests),
   };
 }
@@ -132,6 +140,69 @@ const ways: Readonly<Record<string, Way>> = {
       );
     },
   },
+  'a namespace and a release whose names YAML takes for numbers': {
+    values: {
+      config,
+      roles: 'split',
+      priorityClassName: '7',
+      extraCertificateAuthority: { configMap: '7' },
+      tls: { mode: 'secret', secretName: '7' },
+      rbac: { perNamespace: true, namespaces: ['7'] },
+    },
+    namespace: '2024',
+    release: '7',
+    shows({ find }) {
+      expect(find('Deployment', 'keyless-pull-worker')).toMatchObject({
+        metadata: { namespace: '2024', labels: { 'app.kubernetes.io/instance': '7' } },
+      });
+    },
+  },
+  'one label in several places': {
+    values: {
+      config,
+      labels: {
+        release: 'everything',
+        'app.kubernetes.io/name': 'not-ours',
+        'app.kubernetes.io/component': 'not-ours',
+      },
+      roles: 'split',
+      webhooks: { labels: { release: 'webhooks' } },
+      serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+      prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+      dashboard: { enabled: true, labels: { release: 'grafana' } },
+    },
+    shows({ find, all }) {
+      const labelOf = (kind: string, name = 'keyless-pull') => find(kind, name)?.metadata.labels?.['release'];
+      expect(labelOf('Service')).toBe('everything');
+      expect(labelOf('MutatingWebhookConfiguration')).toBe('webhooks');
+      expect(labelOf('ServiceMonitor')).toBe('prometheus');
+      expect(labelOf('PrometheusRule')).toBe('prometheus');
+      expect(labelOf('ConfigMap', 'keyless-pull-dashboard')).toBe('grafana');
+      // What a ServiceMonitor finds us by is not to be had for others.
+      expect(find('Service', 'keyless-pull')).toMatchObject({
+        metadata: { labels: { 'app.kubernetes.io/name': 'keyless-pull' } },
+      });
+      expect(find('Deployment', 'keyless-pull-worker')).toMatchObject({
+        metadata: { labels: { 'app.kubernetes.io/component': 'worker' } },
+      });
+      expect(all).not.toContain('"app.kubernetes.io/name":"not-ours"');
+    },
+  },
+  'values that were emptied': {
+    values: {
+      config,
+      priorityClassName: null,
+      labels: null,
+      podLabels: null,
+      excludedNamespaces: null,
+      webhooks: { annotations: null, labels: null },
+      serviceMonitor: { enabled: true, labels: null },
+    },
+    shows({ names, text }) {
+      expect(names('ResourceQuota')).toEqual([]);
+      expect(text('Deployment', 'keyless-pull')).not.toContain('priorityClassName');
+    },
+  },
   'roles apart': {
     values: { config, roles: 'split', replicas: 3, workerResources: { limits: { memory: '1Gi' } } },
     shows({ names, text, find }) {
@@ -154,7 +225,7 @@ const ways: Readonly<Record<string, Way>> = {
   'rights per namespace, and evictions': {
     values: {
       config: { ...config, worker: { heal: 'evict' } },
-      rbac: { perNamespace: true, namespaces: ['shop', 'billing'] },
+      rbac: { perNamespace: true, namespaces: ['shop', 'billing', 'shop'] },
     },
     shows({ all, text, names }) {
       expect(text('ClusterRole', 'keyless-pull-worker')).not.toContain('secrets');
@@ -203,11 +274,14 @@ const ways: Readonly<Record<string, Way>> = {
     },
   },
   'a certificate of yours': {
-    values: { config, tls: { mode: 'secret', secretName: 'team-tls', caBundle: 'a PEM' } },
+    values: { config, tls: { mode: 'secret', secretName: 'team-tls', caBundle: PEM } },
     shows({ all, text }) {
       expect(text('Deployment', 'keyless-pull')).toContain('"--tls-secret","team-tls","--ca-bundle","leave"');
       expect(text('Role', 'keyless-pull-webhook')).toContain('"resourceNames":["team-tls"]');
-      expect(all.match(/"caBundle":"YSBQRU0="/g)).toHaveLength(10);
+      const bundles = [...all.matchAll(/"caBundle":"([^"]*)"/g)].map(([, bundle = '']) => bundle);
+      expect(bundles.map((bundle) => Buffer.from(bundle, 'base64').toString())).toEqual(
+        Array.from({ length: 10 }, () => PEM),
+      );
     },
   },
   'other failure policies, timeouts and namespaces left alone': {
@@ -335,9 +409,16 @@ const ways: Readonly<Record<string, Way>> = {
       podSecurityContext: { runAsUser: null, runAsGroup: null, fsGroup: null },
       topologySpreadConstraints: [
         { maxSkew: 2, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'DoNotSchedule' },
+        {
+          maxSkew: 1,
+          topologyKey: 'kubernetes.io/hostname',
+          whenUnsatisfiable: 'DoNotSchedule',
+          labelSelector: { matchLabels: { tier: 'system' } },
+        },
       ],
     },
-    shows({ find, text }) {
+    shows({ find, text, unlabelled }) {
+      expect(unlabelled('team')).toEqual([]);
       expect(find('Deployment', 'keyless-pull')).toMatchObject({
         metadata: { labels: { team: 'platform' } },
         spec: {
@@ -347,6 +428,7 @@ const ways: Readonly<Record<string, Way>> = {
               securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
               topologySpreadConstraints: [
                 { maxSkew: 2, labelSelector: { matchLabels: { 'app.kubernetes.io/name': 'keyless-pull' } } },
+                { maxSkew: 1 },
               ],
               containers: [
                 { securityContext: { readOnlyRootFilesystem: false, allowPrivilegeEscalation: false } },
@@ -355,6 +437,9 @@ const ways: Readonly<Record<string, Way>> = {
           },
         },
       });
+      expect(text('Deployment', 'keyless-pull')).toContain(
+        '"labelSelector":{"matchLabels":{"tier":"system"}}',
+      );
       expect(text('Deployment', 'keyless-pull')).not.toContain('runAsUser');
     },
   },
@@ -381,6 +466,13 @@ const ways: Readonly<Record<string, Way>> = {
         'ServiceAccount',
         'ValidatingWebhookConfiguration',
       ]);
+    },
+  },
+  'a fence around our labels, and roles of yours': {
+    values: { config, fences: { namespaceLabels: true }, rbac: { create: false } },
+    shows({ names }) {
+      expect(names('ValidatingAdmissionPolicy')).toContain('keyless-pull-namespace-labels');
+      expect(names('ClusterRole')).toEqual([]);
     },
   },
   'a fence around our labels': {
@@ -588,6 +680,33 @@ describe('helm', () => {
     ],
     ['roles that are none', { config, roles: 'both' }, ["at '/roles'"]],
     ['no replica', { config, replicas: 0 }, ["at '/replicas'"]],
+    [
+      'more away than there are',
+      { config, podDisruptionBudget: { maxUnavailable: '101%' } },
+      ["at '/podDisruptionBudget/maxUnavailable'"],
+    ],
+    [
+      'an authority that is encoded once already',
+      { config, tls: { mode: 'secret', caBundle: Buffer.from(PEM).toString('base64') } },
+      ["at '/tls/caBundle'"],
+    ],
+    ['one port for two', { config, ports: { https: 9090 } }, ['ports: https and metrics need one each']],
+    [
+      'an empty value that has no other meaning',
+      {
+        config,
+        roles: null,
+        logLevel: null,
+        tls: { mode: null },
+        webhooks: { default: { failurePolicy: null } },
+      },
+      ['roles: ', 'logLevel: ', 'tls.mode: ', 'webhooks.default.failurePolicy: '],
+    ],
+    [
+      "the worker's rights in our own namespace",
+      { config, rbac: { perNamespace: true, namespaces: [OWN_NAMESPACE] } },
+      ['rbac.namespaces: keyless-pull is our own'],
+    ],
     ['a digest that is none', { config, image: { digest: 'latest' } }, ["at '/image/digest'"]],
     [
       'a failure policy for accounts',
@@ -615,9 +734,14 @@ describe('helm', () => {
       {
         config,
         rbac: { namespaces: ['shop'] },
-        tls: { caBundle: 'x', certManager: { issuerRef: { name: 'x' } } },
+        tls: { secretName: 'x', caBundle: PEM, certManager: { issuerRef: { name: 'x' } } },
       },
-      ['goes with rbac.perNamespace', 'goes with tls.mode secret', 'goes with tls.mode cert-manager'],
+      [
+        'goes with rbac.perNamespace',
+        'tls.secretName: goes with tls.mode secret',
+        'tls.caBundle: goes with tls.mode secret',
+        'goes with tls.mode cert-manager',
+      ],
     ],
   ])('refuses %s, and says where', async (_, values, phrases) => {
     const { code, stdout, stderr } = await template(values);
@@ -630,6 +754,24 @@ describe('helm', () => {
     const { stderr } = await template({ config }, 'kube-system');
 
     expect(stderr).toContain('keyless-pull wants a namespace of its own');
+  });
+
+  test('takes the chart as a part of another, which switches it on', async () => {
+    const parent = join(controlPlane.folder, 'parent');
+    cpSync(CHART, join(parent, 'charts', 'keyless-pull'), { recursive: true });
+    const dependencies = [{ name: 'keyless-pull', version: '0.1.0', condition: 'keyless-pull.enabled' }];
+    writeFileSync(
+      join(parent, 'Chart.yaml'),
+      JSON.stringify({ apiVersion: 'v2', name: 'parent', version: '1.0.0', dependencies }),
+    );
+    const flags = ['template', 'x', parent, '--namespace', OWN_NAMESPACE, '-f'];
+
+    const on = await helm(...flags, valuesFile({ 'keyless-pull': { enabled: true, config } }));
+    const off = await helm(...flags, valuesFile({ 'keyless-pull': { enabled: false } }));
+
+    expect({ code: on.code, stderr: on.stderr }).toEqual({ code: 0, stderr: '' });
+    expect(on.stdout).toContain('kind: Deployment');
+    expect({ code: off.code, stdout: off.stdout.trim() }).toEqual({ code: 0, stdout: '' });
   });
 
   test('refuses Kubernetes before 1.30', async () => {

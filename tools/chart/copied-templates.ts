@@ -21,7 +21,7 @@ const copies: Readonly<Record<string, { from: readonly string[]; change: Change;
   },
   'label-fence.yaml': {
     from: ['label-fence/policy.yaml', 'label-fence/role.yaml'],
-    change: (text) => text,
+    change: place(/(?<=\n---)\n(# Bind it [\s\S]*)$/, '\n{{- if .Values.rbac.create }}\n$1\n{{- end }}'),
     condition: '.Values.fences.namespaceLabels',
   },
 };
@@ -58,7 +58,7 @@ function fencesOf(text: string): string {
 function place(pattern: RegExp, filled: string): Change {
   return (text) => {
     const changed = text.replace(pattern, filled);
-    if (changed === text) throw new Error(`webhook-config/fences.yaml has nothing like ${String(pattern)}`);
+    if (changed === text) throw new Error(`webhook-config has nothing like ${String(pattern)}`);
     return changed;
   };
 }

@@ -57,6 +57,10 @@ export const ChartValues = z.strictObject({
     .record(z.string(), z.unknown())
     .optional()
     .meta({ description: 'what Helm hands to a subchart; not read' }),
+  enabled: z
+    .boolean()
+    .optional()
+    .meta({ description: 'for the condition of a chart that this one is part of; not read' }),
   image: z
     .strictObject({
       repository: z
@@ -114,7 +118,7 @@ export const ChartValues = z.strictObject({
     .strictObject({
       enabled: z.boolean().default(true).meta({ description: 'whether there is one' }),
       maxUnavailable: z
-        .union([z.int().min(0), z.string().regex(/^[0-9]{1,3}%$/)])
+        .union([z.int().min(0), z.string().regex(/^(100|[0-9]{1,2})%$/)])
         .default(1)
         .meta({ description: 'how many may be away' }),
     })
@@ -203,9 +207,14 @@ export const ChartValues = z.strictObject({
       secretName: z.string().min(1).default('keyless-pull-tls').meta({
         description: 'with mode secret: the Secret of type kubernetes.io/tls with your certificate',
       }),
-      caBundle: text.meta({
-        description: 'with mode secret: PEM of the authority that signed it, for the webhook configurations',
-      }),
+      caBundle: z
+        .string()
+        .regex(/^$|-----BEGIN CERTIFICATE-----/)
+        .default('')
+        .meta({
+          description:
+            'with mode secret: PEM of the authority that signed it, for the webhook configurations',
+        }),
       certManager: z
         .strictObject({
           issuerRef: anyMap.meta({

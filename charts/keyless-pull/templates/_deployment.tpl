@@ -12,12 +12,9 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: {{ $name }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
-    {{- include "keyless-pull.labels" . | nindent 4 }}
-    {{- if ne $role "all" }}
-    app.kubernetes.io/component: {{ $role }}
-    {{- end }}
+    {{- include "keyless-pull.labelsAnd" (dict "root" . "ours" (fromYaml $selector)) | nindent 4 }}
 spec:
   replicas: {{ $answers | ternary $values.replicas $values.workerReplicas }}
   selector:
@@ -30,7 +27,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- merge (fromYaml $selector) $values.podLabels | toYaml | nindent 8 }}
+        {{- merge (fromYaml $selector) ($values.podLabels | default dict) | toYaml | nindent 8 }}
       {{- with $values.podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}
@@ -42,7 +39,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with $values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       {{- if $values.hostNetwork }}
       hostNetwork: true
@@ -54,7 +51,8 @@ spec:
       {{- with $values.topologySpreadConstraints }}
       topologySpreadConstraints:
         {{- range . }}
-        - {{- merge (dict) . (dict "labelSelector" (dict "matchLabels" (fromYaml $selector))) | toYaml | nindent 10 }}
+        {{- $ours := hasKey . "labelSelector" | ternary dict (dict "labelSelector" (dict "matchLabels" (fromYaml $selector))) }}
+        - {{- merge dict . $ours | toYaml | nindent 10 }}
         {{- end }}
       {{- end }}
       {{- with $values.nodeSelector }}
@@ -83,7 +81,7 @@ spec:
             - /etc/keyless-pull/config.yaml
             {{- if not $ownCertificate }}
             - --tls-secret
-            - {{ include "keyless-pull.tlsSecret" . }}
+            - {{ include "keyless-pull.tlsSecret" . | quote }}
             - --ca-bundle
             - leave
             {{- end }}
@@ -167,7 +165,7 @@ spec:
         {{- with $values.extraCertificateAuthority.configMap }}
         - name: authorities
           configMap:
-            name: {{ . }}
+            name: {{ . | quote }}
         {{- end }}
         {{- with $values.extraVolumes }}
         {{- toYaml . | nindent 8 }}
@@ -179,7 +177,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: {{ $name }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "keyless-pull.labels" . | nindent 4 }}
 spec:

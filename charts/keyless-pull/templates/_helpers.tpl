@@ -1,14 +1,14 @@
 {{/* Names are fixed: one installation per cluster, because its CRD, fences and webhook configurations are the cluster's. */}}
 
 {{- define "keyless-pull.labels" -}}
-app.kubernetes.io/name: keyless-pull
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.labels }}
-{{ toYaml . }}
+{{ include "keyless-pull.labelsAnd" (dict "root" .) }}
 {{- end }}
+
+{{/* Each key once: those of `.ours`, then the chart's, then `.more` of one kind of object, then those of all objects. */}}
+{{- define "keyless-pull.labelsAnd" -}}
+{{- $chart := .root.Chart -}}
+{{- $standing := dict "app.kubernetes.io/name" "keyless-pull" "app.kubernetes.io/instance" .root.Release.Name "app.kubernetes.io/version" $chart.AppVersion "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" (printf "%s-%s" $chart.Name $chart.Version | replace "+" "_") -}}
+{{ merge dict (.ours | default dict) $standing (.more | default dict) (.root.Values.labels | default dict) | toYaml }}
 {{- end }}
 
 {{/* Of the pods of one role, `.role`: "all", "webhook" or "worker". Never changed: a Deployment's selector cannot be. */}}
@@ -54,7 +54,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "keyless-pull.workerAc
 
 {{/* The namespaces that the API server never asks us about. */}}
 {{- define "keyless-pull.untouched" -}}
-{{ concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) .Values.excludedNamespaces | uniq | toJson }}
+{{ concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) (.Values.excludedNamespaces | default list) | uniq | toJson }}
 {{- end }}
 
 {{- define "keyless-pull.tlsSecret" -}}

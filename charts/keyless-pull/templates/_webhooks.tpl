@@ -1,12 +1,9 @@
 {{- define "keyless-pull.webhookMetadata" -}}
 name: keyless-pull
 labels:
-  {{- include "keyless-pull.labels" . | nindent 2 }}
-  {{- with .Values.webhooks.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "keyless-pull.labelsAnd" (dict "root" . "more" .Values.webhooks.labels) | nindent 2 }}
 {{- $injected := eq .Values.tls.mode "cert-manager" | ternary (dict "cert-manager.io/inject-ca-from" (printf "%s/keyless-pull-tls" .Release.Namespace)) dict }}
-{{- with merge $injected .Values.webhooks.annotations }}
+{{- with merge $injected (.Values.webhooks.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -18,7 +15,7 @@ admissionReviewVersions: [v1]
 clientConfig:
   service:
     name: keyless-pull
-    namespace: {{ .root.Release.Namespace }}
+    namespace: {{ .root.Release.Namespace | quote }}
     path: {{ .path }}
     port: 443
   {{- if and (eq .root.Values.tls.mode "secret") .root.Values.tls.caBundle }}
