@@ -85,6 +85,29 @@ describe('the example', () => {
     );
   });
 
+  test('deployment.yaml loses one replica to a node that is drained, and keeps its metrics from strangers', () => {
+    const objects = parseAllDocuments(readFileSync(`${folder}/deployment.yaml`, 'utf8')).map(
+      (document) => document.toJS() as { kind: string; metadata: { namespace: string }; spec: object },
+    );
+    const find = (kind: string) => objects.find((object) => object.kind === kind);
+    const ours = { matchLabels: { app: 'token-server' } };
+
+    expect(find('Deployment')?.spec).toMatchObject({
+      selector: ours,
+      template: { spec: { topologySpreadConstraints: [{ labelSelector: ours }] } },
+    });
+    expect(find('PodDisruptionBudget')?.spec).toMatchObject({ maxUnavailable: 1, selector: ours });
+    expect(find('NetworkPolicy')?.spec).toMatchObject({
+      podSelector: ours,
+      policyTypes: ['Ingress'],
+      ingress: [
+        { ports: [{ port: 'https' }] },
+        { ports: [{ port: 'metrics' }], from: [{ namespaceSelector: expect.anything() as unknown }] },
+      ],
+    });
+    expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['registry-auth']));
+  });
+
   test('the access rules of the README are accepted', () => {
     const text = readFileSync(`${folder}/token-server.yaml`, 'utf8').replace(/^access:[\s\S]*/m, '');
 
