@@ -1,6 +1,7 @@
 // webhook-config/ against the code, without a cluster: the same words, the same fields, nothing forgotten.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { statusProblem } from '../src/cluster/kube-problem.ts';
 import { parseConfig } from '../src/config.ts';
 import { recordManifest, statusManifest } from '../src/core/pull-credential-record.ts';
@@ -20,7 +21,12 @@ import type { Manifest } from '../tools/install.ts';
 
 const OWN_SECRET = 'keyless-pull-tls';
 
-const all = manifestFiles().flatMap(readManifests);
+const yamlOf = (path: string) =>
+  parseAllDocuments(readFileSync(new URL(path, import.meta.url), 'utf8')).map(
+    (document) => document.toJS() as Manifest & { readonly spec?: unknown },
+  );
+
+const all: (Manifest & { readonly spec?: unknown })[] = manifestFiles().flatMap(readManifests);
 const texts = all.map((manifest) => JSON.stringify(manifest));
 
 test('the kustomization lists every file', () => {
@@ -51,6 +57,30 @@ test('no object stands there twice, and each that lives in a namespace lives in 
       namespaced.includes(kind) ? OWN_NAMESPACE : undefined,
     );
   }
+});
+
+test('replicas that run and are not ready keep no node from being drained', () => {
+  const budgets = [...all, ...yamlOf('../examples/token-server/deployment.yaml')].filter(
+    ({ kind }) => kind === 'PodDisruptionBudget',
+  );
+
+  expect(budgets.map(({ spec }) => (spec as Record<string, unknown>)['unhealthyPodEvictionPolicy'])).toEqual([
+    'AlwaysAllow',
+    'AlwaysAllow',
+  ]);
+});
+
+test("cert-manager's certificate comes from an authority, so that caBundle stays when it is renewed", () => {
+  const made = yamlOf('../webhook-config/cert-manager/certificate.yaml');
+  const find = (kind: string, name: string) =>
+    made.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)?.spec;
+
+  expect(find('Certificate', OWN_SECRET)).toMatchObject({ issuerRef: { name: 'keyless-pull' } });
+  expect(find('Issuer', 'keyless-pull')).toEqual({ ca: { secretName: 'keyless-pull-authority' } });
+  expect(find('Certificate', 'keyless-pull-authority')).toMatchObject({
+    isCA: true,
+    secretName: 'keyless-pull-authority',
+  });
 });
 
 describe('the manifests use the words of the code', () => {

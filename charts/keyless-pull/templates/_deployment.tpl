@@ -182,6 +182,8 @@ metadata:
     {{- include "keyless-pull.labels" . | nindent 4 }}
 spec:
   maxUnavailable: {{ $values.podDisruptionBudget.maxUnavailable }}
+  # Replicas that run and are not ready answer nothing: they must not keep a node from being drained.
+  unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:
       {{- $selector | nindent 6 }}
