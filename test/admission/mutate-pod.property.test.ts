@@ -112,58 +112,54 @@ function standingFor(chance: Chance): Standing {
   ]);
 }
 
-test(
-  'mutating twice is mutating once, patches apply and only add, and no needs mean no patch',
-  { timeout: 120_000 },
-  async () => {
-    let standing: Standing = { kind: 'pending' };
-    let workerIsAlive = true;
-    const mutate = createMutatePod({
-      view,
-      lookup: createBlindLookup(view),
-      keeper: { standingOf: () => standing },
-      settings: () => ({ rules, needsPerPod: 2 }),
-      workerIsAlive: () => workerIsAlive,
-      clock,
-    });
-    const call = { signal: () => new AbortController().signal };
-    const tally: Record<string, number> = {};
+test('mutating twice is mutating once, patches apply and only add, and no needs mean no patch', async () => {
+  let standing: Standing = { kind: 'pending' };
+  let workerIsAlive = true;
+  const mutate = createMutatePod({
+    view,
+    lookup: createBlindLookup(view),
+    keeper: { standingOf: () => standing },
+    settings: () => ({ rules, needsPerPod: 2 }),
+    workerIsAlive: () => workerIsAlive,
+    clock,
+  });
+  const call = { signal: () => new AbortController().signal };
+  const tally: Record<string, number> = {};
 
-    for (let seed = 0; seed < PODS; seed++) {
-      const chance = createChance(seed);
-      const raw = withRequests(chance, generatePod(chance, ownSecrets));
-      standing = standingFor(chance);
-      workerIsAlive = chance.happens(0.8);
-      const before = JSON.stringify(raw);
+  for (let seed = 0; seed < PODS; seed++) {
+    const chance = createChance(seed);
+    const raw = withRequests(chance, generatePod(chance, ownSecrets));
+    standing = standingFor(chance);
+    workerIsAlive = chance.happens(0.8);
+    const before = JSON.stringify(raw);
 
-      const verdict = await mutate(call, reviewOf(raw));
+    const verdict = await mutate(call, reviewOf(raw));
 
-      tally[verdict.kind] = (tally[verdict.kind] ?? 0) + 1;
-      if (JSON.stringify(raw) !== before) throw new Error(`seed ${seed}: the pod itself was changed`);
-      for (const warning of verdict.warnings) {
-        if (warning.length > 400 || /[\p{C}\p{Zl}\p{Zp}]/u.test(warning))
-          throw new Error(`seed ${seed}: a warning of ${warning.length} characters`);
-      }
-      if (verdict.kind !== 'patch') continue;
-      for (const { path } of verdict.operations) {
-        const what = /^\/spec\/(?:initC|c)ontainers\/\d+\/(volumeMounts|env)/.exec(path)?.[1];
-        if (what) tally[what] = (tally[what] ?? 0) + 1;
-      }
-      try {
-        const patched = applyStrictly(raw, verdict.operations);
-        holdToPromises(raw, patched, verdict.reason);
-        const again = await mutate(call, reviewOf(patched));
-        if (again.kind !== 'allow') throw new Error(`the second pass is ${JSON.stringify(again)}`);
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${before}`, { cause: error });
-      }
+    tally[verdict.kind] = (tally[verdict.kind] ?? 0) + 1;
+    if (JSON.stringify(raw) !== before) throw new Error(`seed ${seed}: the pod itself was changed`);
+    for (const warning of verdict.warnings) {
+      if (warning.length > 400 || /[\p{C}\p{Zl}\p{Zp}]/u.test(warning))
+        throw new Error(`seed ${seed}: a warning of ${warning.length} characters`);
     }
+    if (verdict.kind !== 'patch') continue;
+    for (const { path } of verdict.operations) {
+      const what = /^\/spec\/(?:initC|c)ontainers\/\d+\/(volumeMounts|env)/.exec(path)?.[1];
+      if (what) tally[what] = (tally[what] ?? 0) + 1;
+    }
+    try {
+      const patched = applyStrictly(raw, verdict.operations);
+      holdToPromises(raw, patched, verdict.reason);
+      const again = await mutate(call, reviewOf(patched));
+      if (again.kind !== 'allow') throw new Error(`the second pass is ${JSON.stringify(again)}`);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${before}`, { cause: error });
+    }
+  }
 
-    // All three outcomes were really tried, and both kinds of additions to a container.
-    for (const what of ['allow', 'patch', 'deny', 'volumeMounts', 'env'])
-      expect(tally[what], what).toBeGreaterThan(1_000);
-  },
-);
+  // All three outcomes were really tried, and both kinds of additions to a container.
+  for (const what of ['allow', 'patch', 'deny', 'volumeMounts', 'env'])
+    expect(tally[what], what).toBeGreaterThan(1_000);
+});
 
 test('an account that only a live look finds is given what it would be given had the watch seen it', async () => {
   const robots = Rule.parse({

@@ -1,7 +1,7 @@
 // The fences of webhook-config/ on a real API server: everything they forbid is tried, by the identity they forbid it to,
 // and everything the worker needs is done with what the core writes.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { recordManifest, statusManifest } from '../../src/core/pull-credential-record.ts';
 import { secretManifest, secretNameFor } from '../../src/core/pull-secret.ts';
 import { FENCE_PROBE_AUDIENCE, GATE, INJECT_LABEL, MANAGED_LABEL } from '../../src/core/vocabulary.ts';
@@ -21,8 +21,6 @@ import { rightsOf } from './own-rights.ts';
 import type { Need } from '../../src/core/pull-credential.ts';
 import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
 import type { ControlPlane } from '../../tools/control-plane.ts';
-
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 180_000 });
 
 const AUDIENCE = 'https://registry.team.example';
 const API_AUDIENCE = 'https://kubernetes.default.svc';

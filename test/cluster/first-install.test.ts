@@ -2,7 +2,7 @@
 // package, once with kubectl apply -k, each on a cluster that has never seen us; the program runs with what was installed.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { loginFromDockerConfig, pullImage, pushImage } from '../../tools/image-transfer.ts';
 import { packageChart } from '../../tools/chart/package.ts';
@@ -18,8 +18,6 @@ import { waitUntil } from '../../tools/processes.ts';
 import { runCommand } from '../../tools/run-command.ts';
 import { runPodOf, standBehind, type PodProcess } from './pod-process.ts';
 import { REGISTRY_SERVICE, REGISTRY_TOKEN_ISSUER, startTokenServer } from './token-server-stage.ts';
-
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 });
 
 /** As in examples/first-install. */
 const AUDIENCE = 'https://registry.team.example';

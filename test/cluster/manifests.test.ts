@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { recordManifest, statusManifest } from '../../src/core/pull-credential-record.ts';
 import {
   GATE,
@@ -30,8 +30,6 @@ import {
 } from '../../tools/install.ts';
 import type { ApiAnswer, ApiRequest } from '../../tools/api-client.ts';
 import type { ControlPlane } from '../../tools/control-plane.ts';
-
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 180_000 });
 
 const FOLDER = fileURLToPath(new URL('../../webhook-config', import.meta.url));
 const RECORDS = '/apis/keyless-pull.dev/v1alpha1/namespaces/team/pullcredentials';

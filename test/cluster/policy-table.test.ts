@@ -1,14 +1,12 @@
 // The truth table of the policy on a real API server with the real webhook: who set a secret, in which mode, how it comes,
 // and whether somebody has exempted it. Every answer is asserted word for word, and so is the API server's audit log.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { apiClient, type ApiAnswer, type ApiRequest } from '../../tools/api-client.ts';
 import { applyManifests } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { HOST, openArena, type Arena, type Program } from './arena.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 300_000 });
 
 const modes = ['enforce', 'warn', 'audit', 'off', 'misspelt'] as const;
 const operations = ['create', 'update', 'ephemeral'] as const;

@@ -2,7 +2,7 @@
 // ends. And nothing more is granted than that.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { systemClock } from '../../src/clock.ts';
 import { createKubeCluster, type KubeCluster } from '../../src/cluster/kube-cluster.ts';
@@ -23,8 +23,6 @@ import { TEST_AUDIENCE, TEST_HOST } from '../fakes/builders.ts';
 import { rightsOf } from './own-rights.ts';
 import { startReplica } from './replica.ts';
 import { behaviours, type Behaviour, type Holder } from './right-behaviours.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const NAMESPACE = 'team';
 /** Run apart from the worker, as service-accounts.yaml says. */

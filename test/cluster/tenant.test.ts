@@ -1,12 +1,10 @@
 // What a tenant may try: the administrator of a namespace with `enforce`, on a real API server with the real program.
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { apiClient, type ApiAnswer, type ApiRequest } from '../../tools/api-client.ts';
 import { applyManifests } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { HOST, openArena, type Arena } from './arena.ts';
-
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 300_000 });
 
 const ECR_HOST = '111122223333.dkr.ecr.eu-west-1.amazonaws.com';
 const PROVISIONER = 'imagepullsecrets.preferred.jp';

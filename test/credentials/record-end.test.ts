@@ -271,7 +271,7 @@ test('a record whose rule is gone is told of once, lives out its time and is emp
   expect(later).toEqual(['RuleUnknown']);
   expect(isFilled).toBe(true);
   expect(fake.dockerConfig(NAMESPACE, secretName)?.auths).toEqual({});
-}, 120_000);
+});
 
 describe('a record whose rule has moved to the nodes', () => {
   test('lives as long as a pod names it, told of by nobody, and ends soon after the last one', async () => {
@@ -290,7 +290,7 @@ describe('a record whose rule has moved to the nodes', () => {
     expect(soonAfter).toBeDefined();
     expect([record(), secret()]).toEqual([undefined, undefined]);
     expect(counted).toEqual([['end', 'unused']]);
-  }, 120_000);
+  });
 
   test('is what a new pod gets when the rule comes back, with the same Secret', async () => {
     const { stage, secret, record } = await openRunning();

@@ -10,8 +10,6 @@ import { openHelm, type Helm } from '../../tools/helm.ts';
 import { applyManifests, OWN_NAMESPACE, readManifests, type Manifest } from '../../tools/install.ts';
 import { runKubectl } from '../../tools/kubectl.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 180_000 });
-
 const CHART = fileURLToPath(new URL('../../charts/keyless-pull', import.meta.url));
 const MANIFESTS = fileURLToPath(new URL('../../webhook-config', import.meta.url));
 const FIRST_INSTALL = fileURLToPath(new URL('../../examples/first-install/values.yaml', import.meta.url));

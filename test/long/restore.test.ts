@@ -1,13 +1,11 @@
 // What comes back from a backup, and what another version has written: the worker brings everything right, and asks for no
 // credential that is still good.
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { apiClient, serviceAccountToken, type ApiRequest } from '../../tools/api-client.ts';
 import { OWN_NAMESPACE, WORKER_ACCOUNT } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { HOST, openArena, type Arena, type Program } from '../cluster/arena.ts';
-
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${OWN_NAMESPACE}/leases/keyless-pull-worker`;
 const DEAD = '00000000-0000-4000-8000-000000000000';

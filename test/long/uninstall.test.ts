@@ -2,13 +2,11 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { runKubectl } from '../../tools/kubectl.ts';
 import { applyManifests, OWN_NAMESPACE, readManifests } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { openArena, type Arena, type Program } from '../cluster/arena.ts';
-
-vi.setConfig({ testTimeout: 150_000, hookTimeout: 150_000 });
 
 const GROUP = '/apis/admissionregistration.k8s.io/v1';
 const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/pullcredentials.keyless-pull.dev';

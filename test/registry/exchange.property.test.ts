@@ -167,4 +167,4 @@ test('no answer, whatever it is, ends in anything but a credential or a problem,
   expect([...ends.keys()]).toEqual(
     expect.arrayContaining(['credential', 'exchange-refused', 'exchange-malformed', 'exchange-throttled']),
   );
-}, 120_000);
+});
