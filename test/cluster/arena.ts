@@ -10,6 +10,7 @@ import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { startControlPlane, type ControlPlane } from '../../tools/control-plane.ts';
 import { freePort } from '../../tools/free-ports.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { whileAwake } from '../awake-clock.ts';
 import { installManifests, OWN_NAMESPACE, WORKER_ACCOUNT, WORKER_USER } from '../../tools/install.ts';
 
 export const HOST = 'registry.team.example:5000';
@@ -43,6 +44,10 @@ export interface Arena extends AsyncDisposable {
   /** `count` pods, spread over the accounts, all at once. */
   addPods(namespace: string, count: number, accounts: number, repository?: string): Promise<void>;
   pods(namespace: string): Promise<StoredPod[]>;
+  /** Whether a pod of that namespace's first account would be held now. Asked by dry run. */
+  wouldHold(namespace: string): Promise<boolean>;
+  /** From now on its new pods are held: the webhook, which looks every two seconds, has seen that a worker lives. */
+  waitForGates(namespace: string): Promise<void>;
   waitForRelease(namespace: string, seconds: number): Promise<void>;
   /** What our worker asked the API server, in order. */
   calls(): ReturnType<typeof readAuditLog>;
@@ -180,12 +185,23 @@ export async function openArena({
     };
   }
 
+  const wouldHold: Arena['wouldHold'] = async (namespace) => {
+    const containers = [{ name: 'app', image: `${host}/shop/web:1` }];
+    const pod = { metadata: { name: 'asked' }, spec: { serviceAccountName: 'account-0', containers } };
+    const path = `/api/v1/namespaces/${namespace}/pods?dryRun=All`;
+    const { spec } = (await must('POST', path, pod)) as unknown as StoredPod;
+    return (spec.schedulingGates ?? []).length > 0;
+  };
+
   const owned = opened.move();
   return {
     controlPlane,
     configFile,
     host,
     start,
+    wouldHold,
+    waitForGates: (namespace) =>
+      waitUntil(`pods of ${namespace} are held`, () => wouldHold(namespace), { deadlineMs: 30_000 }),
     kubeconfig,
     async addNamespace(name) {
       await must('POST', '/api/v1/namespaces', {
@@ -208,10 +224,12 @@ export async function openArena({
           containers: [{ name: 'app', image: `${host}/${repository}:1` }],
         },
       }));
+      const create = (body: object) =>
+        whileAwake(() => must('POST', `/api/v1/namespaces/${namespace}/pods`, body));
       // As many at once as an API server's controllers and a crowd of people would send together.
       const next = bodies.values();
       const send = async () => {
-        for (const body of next) await must('POST', `/api/v1/namespaces/${namespace}/pods`, body);
+        for (const body of next) await create(body);
       };
       await Promise.all(Array.from({ length: 100 }, send));
     },

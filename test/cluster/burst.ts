@@ -4,6 +4,7 @@ import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { readAuditLog } from '../../tools/audit-log.ts';
 import { WORKER_USER } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow } from '../awake-clock.ts';
 import { HOST, type Arena, type Program } from './arena.ts';
 
 export interface Burst {
@@ -44,10 +45,11 @@ export async function runBurst(
   const { namespace, pods, accounts, killAfter } = burst;
   await arena.addNamespace(namespace);
   await arena.addAccounts(namespace, accounts);
+  await arena.waitForGates(namespace);
   const before = tokensIn(arena, namespace);
   const lostBefore = leasesLost(workers);
 
-  const startedAt = performance.now();
+  const startedAt = awakeNow();
   const adding = arena.addPods(namespace, pods, accounts);
   let killedAt = 0;
   let killed: Program | undefined;
@@ -59,11 +61,11 @@ export async function runBurst(
     );
     killed = workers.find((worker) => worker.isLeading());
     killed?.kill('SIGKILL');
-    killedAt = performance.now();
+    killedAt = awakeNow();
   }
   await adding;
   await arena.waitForRelease(namespace, 120);
-  const endedAt = performance.now();
+  const endedAt = awakeNow();
 
   const waits = expectReleasedInOrder(arena, burst);
   await expectNoneWithout(arena, workers, burst);

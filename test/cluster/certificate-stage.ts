@@ -1,4 +1,5 @@
 // What the checks of our own certificate share: a team whose pods go through the webhook, and the Secret with the certificate.
+import { awakeNow } from '../awake-clock.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { HOST, TLS_SECRET, type ServiceArena } from './service-arena.ts';
 
@@ -30,7 +31,7 @@ export function readTlsSecret({ must }: ServiceArena): Promise<StoredSecret> {
 
 /** Milliseconds until the check holds. */
 export async function timed(what: string, check: () => Promise<boolean>): Promise<number> {
-  const startedAt = performance.now();
+  const startedAt = awakeNow();
   await waitUntil(what, check, { deadlineMs: 30_000, everyMs: 50 });
-  return performance.now() - startedAt;
+  return awakeNow() - startedAt;
 }

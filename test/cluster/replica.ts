@@ -12,6 +12,7 @@ import { createHttpCall } from '../../src/registry/http-call.ts';
 import { serviceAccountToken } from '../../tools/api-client.ts';
 import { OWN_NAMESPACE, WORKER_ACCOUNT } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow } from '../awake-clock.ts';
 import type { ClusterChange } from '../../src/cluster/cluster.ts';
 import type { Arena } from './arena.ts';
 
@@ -27,7 +28,7 @@ export interface Replica extends AsyncDisposable {
 
 export interface WatchRestart {
   readonly watch: string;
-  /** By `performance.now()`. */
+  /** By `awakeNow()`. */
   readonly at: number;
 }
 
@@ -78,7 +79,7 @@ export async function startReplica(
     {
       clock: systemClock,
       log,
-      onWatchRestart: (watch) => restarts.push({ watch, at: performance.now() }),
+      onWatchRestart: (watch) => restarts.push({ watch, at: awakeNow() }),
     },
   );
   real.view.onChange((seen) => changes.push(seen));

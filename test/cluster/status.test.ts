@@ -40,6 +40,14 @@ async function addPod(name: string, account: string, host: string): Promise<void
 const gatesOf = async (name: string) =>
   (await arena.pods(NAMESPACE)).find(({ metadata }) => metadata.name === name)?.spec.schedulingGates ?? [];
 
+async function eventsNow(): Promise<string[]> {
+  const { body } = await arena.controlPlane.admin<{ items: { reason: string }[] }>(
+    'GET',
+    `/apis/events.k8s.io/v1/namespaces/${NAMESPACE}/events`,
+  );
+  return body.items.map(({ reason }) => reason);
+}
+
 async function snapshot(...flags: string[]) {
   const { code, stdout, stderr } = await run('status', '-n', NAMESPACE, '--output', 'json', ...flags);
   expect(stderr).toBe('');
@@ -61,12 +69,18 @@ beforeAll(async () => {
   await arena.start('webhook', 'webhook');
   worker = await arena.start('worker', 'worker');
   await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 30_000 });
+  await arena.waitForGates(NAMESPACE);
 });
 afterAll(() => arena?.[Symbol.asyncDispose]());
 
 test('a credential that is ready: status and explain are content, and end with 0', async () => {
   await addPod('good', 'account-0', HOST);
   await waitUntil('the pod is released', async () => (await gatesOf('good')).length === 0, {
+    deadlineMs: 30_000,
+  });
+
+  // Events are written behind what they tell of.
+  await waitUntil('the event is there', async () => (await eventsNow()).includes('CredentialIssued'), {
     deadlineMs: 30_000,
   });
 

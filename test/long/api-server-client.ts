@@ -3,6 +3,7 @@
 import { Agent, request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { awakeNow } from '../awake-clock.ts';
 
 export interface ApiServerClient extends Disposable {
   /** Resolves to `ok` or to what went wrong. */
@@ -37,7 +38,8 @@ export function createApiServerClient(
     ms: number,
   ): Promise<{ status: number; after: string; text: string }> {
     const { host, port, servername, trust } = target;
-    return new Promise((resolve, reject) => {
+    const givingUp = deadline(ms);
+    const answered = new Promise<{ status: number; after: string; text: string }>((resolve, reject) => {
       const asked = request(
         {
           agent,
@@ -48,7 +50,7 @@ export function createApiServerClient(
           method: 'POST',
           path: `${path}?timeout=${Math.ceil(TIMEOUT_MS / 1000)}s`,
           headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-          signal: AbortSignal.timeout(Math.max(1, Math.ceil(ms))),
+          signal: givingUp.signal,
         },
         (answer: IncomingMessage) => {
           let text = '';
@@ -63,20 +65,21 @@ export function createApiServerClient(
       asked.on('error', reject);
       asked.end(body);
     });
+    return answered.finally(() => givingUp[Symbol.dispose]());
   }
 
   return {
     statuses,
     async review(path, body) {
-      const endAt = performance.now() + TIMEOUT_MS;
+      const endAt = awakeNow() + TIMEOUT_MS;
       try {
         for (let tries = 0; ; tries++) {
-          const { status, after, text } = await once(path, body, endAt - performance.now());
+          const { status, after, text } = await once(path, body, endAt - awakeNow());
           statuses.set(status, (statuses.get(status) ?? 0) + 1);
           if (status === 200) return text.includes('"uid"') ? 'ok' : `no verdict: ${text.slice(0, 100)}`;
           const mayRetry = (status === 429 || status >= 500) && /^\d+$/.test(after) && tries < MOST_RETRIES;
           const pauseMs = Number(after) * 1000;
-          if (!mayRetry || performance.now() + pauseMs >= endAt) return `${status} ${text.slice(0, 100)}`;
+          if (!mayRetry || awakeNow() + pauseMs >= endAt) return `${status} ${text.slice(0, 100)}`;
           await sleep(pauseMs);
         }
       } catch (error) {
@@ -86,6 +89,20 @@ export function createApiServerClient(
     },
     [Symbol.dispose]: () => agent.destroy(),
   };
+}
+
+/** What stands still with the machine is no lateness of who answers. */
+function deadline(ms: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const endAt = awakeNow() + ms;
+  let timer: NodeJS.Timeout | undefined;
+  const look = () => {
+    const left = Math.ceil(endAt - awakeNow());
+    if (left > 0) timer = setTimeout(look, left);
+    else controller.abort(new DOMException('no answer in time', 'TimeoutError'));
+  };
+  timer = setTimeout(look, Math.max(1, Math.ceil(ms)));
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
 /** What went wrong, by kind: an empty one is what every drill wants. */

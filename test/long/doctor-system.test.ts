@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock, type Clock } from '../../src/clock.ts';
 import { doctorSystem } from '../../src/cli/doctor-system.ts';
 import { systemStepIds, type SystemStep } from '../../src/cli/system/step.ts';
@@ -14,8 +14,6 @@ import { createCertificateAuthority } from '../../tools/certificates.ts';
 import { applyManifests, OWN_NAMESPACE, readManifests, type Manifest } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
 import { AUDIENCE, openArena, type Arena, type Program } from '../cluster/arena.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const GROUP = '/apis/admissionregistration.k8s.io/v1';
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
@@ -96,6 +94,7 @@ beforeAll(async () => {
   ]);
   await replicasAre('True');
   await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 30_000 });
+  await arena.waitForGates('shop');
   await arena.addPods('shop', 2, 2);
   await arena.waitForRelease('shop', 30);
 });

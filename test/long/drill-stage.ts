@@ -3,7 +3,7 @@ import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { apiClient, serviceAccountToken, type ApiRequest } from '../../tools/api-client.ts';
 import { OWN_NAMESPACE, WORKER_ACCOUNT } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
-import { HOST, openArena, type Arena, type StoredPod } from '../cluster/arena.ts';
+import { HOST, openArena, type Arena } from '../cluster/arena.ts';
 import type { Replica } from '../cluster/replica.ts';
 
 export const NAME = secretNameFor('account-0', 'team', '', HOST);
@@ -72,17 +72,7 @@ export async function openDrillStage(): Promise<DrillStage> {
     return { uid: metadata.uid, token, claims: claims || {} };
   }
 
-  async function webhookGates(): Promise<boolean> {
-    const pod = {
-      metadata: { name: 'asked' },
-      spec: { serviceAccountName: 'account-0', containers: [{ name: 'app', image: `${HOST}/shop/web:1` }] },
-    };
-    const { body } = await admin<StoredPod>('POST', '/api/v1/namespaces/asked/pods?dryRun=All', pod);
-    return (body.spec.schedulingGates ?? []).length > 0;
-  }
-
-  const waitForGates = () =>
-    waitUntil('the webhook sees a living worker', webhookGates, { deadlineMs: 30_000 });
+  const waitForGates = () => arena.waitForGates('asked');
 
   await arena.addNamespace('asked');
   await arena.addAccounts('asked', 1);

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow, whileAwake } from '../awake-clock.ts';
 import { HOST, type StoredPod } from '../cluster/arena.ts';
 import type { Hold } from '../cluster/holding-proxy.ts';
 import { NAMESPACE, openMortalWorkers, STEPS, type MortalWorkers, type Step } from './mortal-workers.ts';
@@ -53,8 +54,11 @@ async function isHeld(query: string, account: string): Promise<boolean> {
   const pod = { metadata: { name: account }, spec: { serviceAccountName: account, containers } };
   const { admin } = workers.arena.controlPlane;
   const path = `/api/v1/namespaces/${NAMESPACE}/pods${query}`;
-  const { status, body } = await admin<StoredPod>('POST', path, pod);
-  expect(status).toBe(201);
+  const body = await whileAwake(async () => {
+    const answer = await admin<StoredPod>('POST', path, pod);
+    expect(answer.status).toBe(201);
+    return answer.body;
+  });
   return (body.spec.schedulingGates ?? []).length === 1;
 }
 
@@ -130,9 +134,9 @@ async function kill(): Promise<void> {
   const leavesLease = ++kills % LEASE_RUNS_OUT_EVERY === 0;
   await workers.kill(leavesLease);
   if (!leavesLease) return;
-  const killedAt = performance.now();
+  const killedAt = awakeNow();
   await workers.leading();
-  takeOvers.push((performance.now() - killedAt) / 1000);
+  takeOvers.push((awakeNow() - killedAt) / 1000);
 }
 
 /** How often a call of the need may have been made in all: once more if it was done and what it was for was lost. */

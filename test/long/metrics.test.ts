@@ -130,5 +130,5 @@ test('the failures that alerts wait for are told as the alerts ask for them', ()
   expect(all).toMatch(
     /webhook_rejection_count\{error_type="calling_webhook_error",name="mutate\.keyless-pull\.dev"/,
   );
-  expect(all).toMatch(/webhook_fail_open_count\{name="warn\.keyless-pull\.dev",type="validating"\} 1/);
+  expect(all).toMatch(/webhook_fail_open_count\{name="warn\.keyless-pull\.dev",type="validating"\} [1-9]/);
 });

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/clock.ts';
 import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { applyManifests, readManifests } from '../../tools/install.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow } from '../awake-clock.ts';
 import { HOST, openArena, type Arena } from '../cluster/arena.ts';
 
 const NAME = secretNameFor('account-0', 'team', '', HOST);
@@ -231,10 +232,10 @@ const empty = (namespace: string) =>
 
 /** @returns seconds from the first pull that fails until the Secret is good */
 async function timeToRepair(namespace: string): Promise<number> {
-  const failedAt = performance.now();
+  const failedAt = awakeNow();
   await failPull(namespace);
   await until('the Secret is good again', () => isFilled(namespace));
-  return (performance.now() - failedAt) / 1000;
+  return (awakeNow() - failedAt) / 1000;
 }
 
 test('a Secret that was deleted or emptied in its first minute is good again a minute after the first failed pull', async () => {

@@ -1,6 +1,7 @@
 // Three replicas behind a Service are replaced, one after the other, ten times over, while reviews come as from an API server.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { awakeNow } from '../awake-clock.ts';
 import { podOf, reviewOf } from '../fakes/admission-routes.ts';
 import { openServiceArena, SERVICE_NAME, type ServiceProgram } from '../cluster/service-arena.ts';
 import { countOutcomes, createApiServerClient } from './api-server-client.ts';
@@ -33,10 +34,10 @@ test('ten rolling restarts of three replicas at 200 reviews a second lose none',
 
   const outcomes: Promise<string>[] = [];
   let isOver = false;
-  const startedAt = performance.now();
+  const startedAt = awakeNow();
   const sending = (async () => {
     while (!isOver) {
-      const due = ((performance.now() - startedAt) / 1000) * REVIEWS_A_SECOND;
+      const due = ((awakeNow() - startedAt) / 1000) * REVIEWS_A_SECOND;
       while (outcomes.length < due) outcomes.push(client.review('/mutate', REVIEW));
       await sleep(5);
     }
@@ -59,7 +60,7 @@ test('ten rolling restarts of three replicas at 200 reviews a second lose none',
   await sending;
   const counts = countOutcomes(await Promise.all(outcomes));
 
-  const seconds = (performance.now() - startedAt) / 1000;
+  const seconds = (awakeNow() - startedAt) / 1000;
   console.log(
     `${ROUNDS * 3} replicas replaced in ${seconds.toFixed(0)} s, ${outcomes.length} reviews (${(outcomes.length / seconds).toFixed(0)} a second): ${JSON.stringify(counts)}, answers ${JSON.stringify([...client.statuses])}`,
   );

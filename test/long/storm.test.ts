@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow } from '../awake-clock.ts';
 import { openArena, type Arena, type Program } from '../cluster/arena.ts';
 import { quietestOf } from '../quietest.ts';
 import { runBurst, startTwoWorkers, tokensIn, type BurstResult } from '../cluster/burst.ts';
@@ -35,7 +36,6 @@ describe('a burst of 1,000 pods of 200 new accounts', () => {
 
   test('survives kill -9 of the working one: at most 16 exchanges more, and no pod waits 8 s longer than undisturbed', async () => {
     let dead: Program | undefined;
-    let longerInAll = Infinity;
     const longer = await quietestOf(3, 8, async (round) => {
       if (round > 1) {
         workers = [
@@ -56,12 +56,11 @@ describe('a burst of 1,000 pods of 200 new accounts', () => {
       console.log(
         `killed after 100 of 200: ${exchanges} exchanges, ${seconds.toFixed(1)} s in all, ${secondsAfterKill.toFixed(1)} s of them after the kill, the longest wait ${longestWait.toFixed(1)} s (undisturbed ${undisturbed.longestWait.toFixed(1)} s)`,
       );
-      longerInAll = seconds - undisturbed.seconds;
-      return longestWait - undisturbed.longestWait;
+      // The burst as a whole may take two seconds more than that.
+      return Math.max(longestWait - undisturbed.longestWait, seconds - undisturbed.seconds - 2);
     });
 
     expect(longer).toBeLessThanOrEqual(8);
-    expect(longerInAll).toBeLessThanOrEqual(10);
   });
 });
 
@@ -79,10 +78,10 @@ describe('when the last worker is killed', () => {
     }
     for (const worker of workers) worker.kill('SIGKILL');
     await Promise.all(workers.map((worker) => worker.ended()));
-    const killedAt = performance.now();
+    const killedAt = awakeNow();
     const justDead = await created('just-dead');
     // 10 s, the webhook's look every 2 s, and its answer.
-    await systemClock.sleep(13_000 - (performance.now() - killedAt));
+    for (let left = 13_000; left > 0; left = killedAt + 13_000 - awakeNow()) await systemClock.sleep(left);
 
     const longDead = await created('long-dead');
 

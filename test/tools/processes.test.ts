@@ -1,5 +1,5 @@
 // Starting, stopping, and leaving nothing behind whatever ends the parent.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import { isStillRunning, waitForEnd } from '../../tools/process-identity.ts';
 import type { Run, StartedProcess } from '../../tools/processes.ts';
 import { openRun, waitUntil } from '../../tools/processes.ts';
 import { sweepRunFolders } from '../../tools/run-folder.ts';
+import { whileAwake } from '../awake-clock.ts';
 import type { HeldRun } from './held-run.ts';
 import { startHeldRun } from './held-run.ts';
 
@@ -27,19 +28,23 @@ test('stopping a run ends its processes and deletes its folder', async () => {
 
 test('processes stop in the reverse order of their start, each when the one before has ended', async () => {
   const orderFile = join(mkdtempSync(join(tmpdir(), 'keyless-pull-order-test-')), 'order');
-  await using run = await openRun('test');
-  for (const [name, lastWillMs] of [
-    ['first', 0],
-    ['second', 200],
-  ] as const) {
-    const append = `require('fs').appendFileSync('${orderFile}', '${name} ')`;
-    const onStop = `setTimeout(() => { ${append}; process.exit() }, ${lastWillMs})`;
-    await startAndHear(run, name, `process.on('SIGTERM', () => { ${onStop} })`);
-  }
+  // A stop has patience for a second only.
+  await whileAwake(async () => {
+    writeFileSync(orderFile, '');
+    await using run = await openRun('test');
+    for (const [name, lastWillMs] of [
+      ['first', 0],
+      ['second', 200],
+    ] as const) {
+      const append = `require('fs').appendFileSync('${orderFile}', '${name} ')`;
+      const onStop = `setTimeout(() => { ${append}; process.exit() }, ${lastWillMs})`;
+      await startAndHear(run, name, `process.on('SIGTERM', () => { ${onStop} })`);
+    }
 
-  await run.stop();
+    await run.stop();
 
-  expect(readFileSync(orderFile, 'utf8')).toBe('second first ');
+    expect(readFileSync(orderFile, 'utf8')).toBe('second first ');
+  });
   rmSync(dirname(orderFile), { recursive: true });
 });
 
@@ -110,7 +115,7 @@ test('children end with a killed parent: at once where the kernel can do it, els
   await held.ended;
   if (!byKernel) await sweepRunFolders();
 
-  for (const child of held.children) expect(await waitForEnd(child, 5000)).toBe(true);
+  for (const child of held.children) expect(await waitForEnd(child, 30_000)).toBe(true);
   await sweepRunFolders();
 });
 
