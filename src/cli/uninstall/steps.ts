@@ -140,17 +140,28 @@ async function planReplicas(tools: UninstallTools, { ownNamespace }: UninstallWi
   };
 }
 
-async function untilNobodyWorks(
-  { cluster, clock, signal }: UninstallTools,
+/** @throws Problem cluster-conflict */
+export async function untilNobodyWorks(
+  {
+    cluster,
+    clock,
+    signal,
+  }: Pick<UninstallTools, 'clock' | 'signal'> & {
+    readonly cluster: Pick<UserCluster, 'findLease'>;
+  },
   ownNamespace: string,
 ): Promise<void> {
   const startedAt = clock.monotonic();
   let seen = { renewedAt: -1, since: startedAt };
+  let lookedAt = startedAt;
   for (;;) {
     const lease = await cluster.findLease(ownNamespace);
     if (lease === undefined || lease.holder === '') return;
     const now = clock.monotonic();
-    if (lease.renewedAt !== seen.renewedAt) seen = { renewedAt: lease.renewedAt, since: now };
+    // What has kept us waiting so long may keep a worker waiting too, and is no silence of its.
+    const isLate = now - lookedAt >= SILENT_MS / 2;
+    if (isLate || lease.renewedAt !== seen.renewedAt) seen = { renewedAt: lease.renewedAt, since: now };
+    lookedAt = now;
     if (now - seen.since >= SILENT_MS) return;
     if (now - startedAt >= STOPPED_MS)
       throw new Problem(
