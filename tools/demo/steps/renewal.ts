@@ -13,8 +13,8 @@ import { checkPull } from './pull.ts';
 /** The config is looked at every five seconds; the rest is work. */
 const RENEWAL_DEADLINE_MS = 30_000;
 
-/** A life counts from the request for the token; on a busy machine the answer takes its time. */
-const SLACK_SECONDS = 5;
+/** A life counts from the request for the token; on a busy machine the answer takes its time, 30 s at most. */
+const SLACK_SECONDS = 30;
 
 /** For kubectl's custom-columns-file: headings, and under each what it shows. */
 const COLUMNS = `\
