@@ -65,7 +65,7 @@ export interface ContractWorld extends AsyncDisposable {
   deleteRecord(namespace: string, name: string): Promise<void>;
   deleteLease(name: string): Promise<void>;
   events(namespace: string): Promise<readonly SeenEvent[]>;
-  /** What `look` gives once it gives something; fails after `withinMs` of the cluster's time (10 s when absent). */
+  /** What `look` gives once it gives something; fails after `withinMs` (absent: 10 s of a fake cluster, a minute of a real one). */
   eventually<Seen>(
     what: string,
     look: () => Seen | undefined | Promise<Seen | undefined>,

@@ -159,7 +159,7 @@ async function read(request: IncomingMessage, response: ServerResponse): Promise
   };
 }
 
-const REAL_DEADLINE_MS = 10_000;
+const REAL_DEADLINE_MS = 60_000;
 
 /** Waits for what real sockets bring about; the clock stands still unless `tickMs` moves it on the way. */
 export async function until(

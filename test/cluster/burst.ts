@@ -32,7 +32,7 @@ export async function startTwoWorkers(arena: Arena): Promise<{ webhook: Program;
   const webhook = await arena.start('webhook', 'webhook');
   const workers = [await arena.start('one', 'worker'), await arena.start('two', 'worker')];
   const oneLeads = async () => workers.some((worker) => worker.isLeading());
-  await waitUntil('one of the two leads', oneLeads, { deadlineMs: 20_000 });
+  await waitUntil('one of the two leads', oneLeads, { deadlineMs: 60_000 });
   return { webhook, workers };
 }
 

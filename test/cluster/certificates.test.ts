@@ -32,7 +32,7 @@ afterAll(() => arena?.[Symbol.asyncDispose]());
 
 test('the manifests as they are, with an empty Secret, lead to a pod that went through the webhook', async () => {
   await waitUntil('a pod goes through', async () => (await createPod(arena, 'first')).status === 201, {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
   });
 
   const stored = (await arena.must('GET', '/api/v1/namespaces/team/pods/first')) as {

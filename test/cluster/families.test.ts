@@ -318,7 +318,7 @@ test('the 17th credential of an account is refused by name, and the 16 before it
         .sort();
       return refusals.length >= 2;
     },
-    { deadlineMs: 10_000 },
+    { deadlineMs: 30_000 },
   );
   expect(refusals).toEqual(['CredentialRefused', 'PodReleasedLate']);
   const auths = await loginsIn([

@@ -55,7 +55,7 @@ async function openStage(): Promise<Stage> {
   await waitUntil(
     'the default account of builds exists',
     async () => (await controlPlane.admin('GET', account('builds'))).status === 200,
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
   const password = await serviceAccountToken(controlPlane, 'builds', 'default', { audiences: [AUDIENCE] });
   const authorization = { username: 'builds/default', password };

@@ -187,7 +187,7 @@ function peopleOf(
 async function eventually<Seen>(
   what: string,
   look: () => Seen | undefined | Promise<Seen | undefined>,
-  withinMs = 10_000,
+  withinMs = 60_000,
 ): Promise<Seen> {
   const startedAt = performance.now();
   for (;;) {

@@ -279,7 +279,7 @@ async function outcomeOf(behaviour: Behaviour): Promise<string> {
       else if (refusals[0] !== undefined) outcome = `refused: ${refusals[0]}`;
       return outcome !== '';
     },
-    { deadlineMs: 15_000, everyMs: 20 },
+    { deadlineMs: 30_000, everyMs: 20 },
   );
   return outcome;
 }

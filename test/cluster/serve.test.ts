@@ -24,12 +24,12 @@ describe('readiness', () => {
     const { body } = await arena.controlPlane.admin<{ spec: unknown }>('GET', `${BINDINGS}/${fence}`);
     await arena.controlPlane.admin('DELETE', `${BINDINGS}/${fence}`);
     await waitUntil('the fence is down', async () => (await tryOpaqueSecret()) === 201, {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
     worker = await arena.start('worker', 'worker');
 
     await waitUntil('it has tried', async () => (await worker.readyz()).text.includes('fence-missing'), {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
     const before = await worker.readyz();
     await arena.controlPlane.admin('POST', BINDINGS, { metadata: { name: fence }, spec: body.spec });
@@ -59,7 +59,7 @@ describe('a changed config', () => {
     await arena.addPods('renewed', 1, 1);
     await arena.waitForRelease('renewed', 30);
     const ready = async () => (await record()).status?.secretUID !== undefined;
-    await waitUntil('the record says so', ready, { deadlineMs: 20_000 });
+    await waitUntil('the record says so', ready, { deadlineMs: 60_000 });
     const before = await record();
     const lifeBefore = await lifeInSecret();
 
@@ -84,7 +84,7 @@ describe('a changed config', () => {
     writeFileSync(arena.configFile, 'apiVersion: keyless-pull.dev/v1\nkind: Config\nrules: []\n');
 
     await waitUntil('it has been seen', async () => worker.output().includes('config not reloaded'), {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
 
     expect(worker.output()).toContain('config.yaml:3: rules: ');

@@ -204,7 +204,7 @@ describe('with two clusters behind one token server', () => {
         await pullEverywhere();
         return (await leaf()) !== before;
       },
-      { deadlineMs: 15_000 },
+      { deadlineMs: 30_000 },
     );
     await pullEverywhere();
 
@@ -226,7 +226,7 @@ describe('with keys that the registry knows without an authority', () => {
 
     replaceKey(second);
     await waitUntil('the next key signs', async () => (await logIn(url, login)).header.kid !== before, {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
     });
 
     for (const registry of registries)
@@ -307,7 +307,7 @@ describe('with check: tokenReview, as an account that has the rights of the exam
     await must('DELETE', '/api/v1/namespaces/shop/secrets/pull');
 
     await waitUntil('the password is refused', async () => (await logIn(realm, login)).status === 401, {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
     });
     await expect(pullImage(registry.url, 'shop/web', '1', transfer(login))).rejects.toMatchObject({
       status: 401,

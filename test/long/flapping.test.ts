@@ -45,7 +45,7 @@ beforeAll(async () => {
   writeFileSync(arena.configFile, stringify({ apiVersion: 'keyless-pull.dev/v1', kind: 'Config', rules }));
   await arena.start('webhook', 'webhook');
   worker = await arena.start('worker', 'worker');
-  await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 20_000 });
+  await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 60_000 });
   await waitForCollector();
 });
 

@@ -69,7 +69,7 @@ beforeAll(async () => {
   await waitUntil(
     'a failed exchange is counted',
     async () => /exchanges_total\{rule="away",outcome="failed"/.test(await worker.metrics()),
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
   note(await webhook.metrics());
   note(await worker.metrics());

@@ -53,7 +53,7 @@ beforeAll(async () => {
     'pods go through',
     async () => (await create(tenant, 'opted-in', 'before')).status === 201,
     {
-      deadlineMs: 15_000,
+      deadlineMs: 30_000,
     },
   );
   for (const replica of replicas) replica.kill('SIGKILL');

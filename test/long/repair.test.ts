@@ -33,7 +33,7 @@ beforeAll(async () => {
   writeFileSync(arena.configFile, stringify({ ...config, worker: { gateSeconds: GATE_SECONDS } }));
   await arena.start('webhook', 'webhook');
   const worker = await arena.start('worker', 'worker');
-  await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 20_000 });
+  await waitUntil('the worker leads', async () => worker.isLeading(), { deadlineMs: 60_000 });
   await openTeam('deleted');
   await openTeam('emptied');
 });

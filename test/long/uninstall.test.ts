@@ -134,7 +134,7 @@ async function untilNobodyIsAsked(): Promise<void> {
       const { code, isHeld } = await createPod(`unasked-${count++}`);
       return code === 201 && !isHeld;
     },
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
 }
 
@@ -150,7 +150,7 @@ async function untilPodsAreHeld(): Promise<void> {
   await waitUntil(
     'the webhook has seen that a worker works',
     async () => (await createPod(`early-${late}`, await freshAccount())).isHeld,
-    { deadlineMs: 20_000 },
+    { deadlineMs: 60_000 },
   );
   await arena.waitForRelease('shop', 30);
   await untilAllAreIssued(2);

@@ -81,7 +81,7 @@ async function secretOf(namespace: string, account: string) {
 }
 
 const leads = (replica: Replica) =>
-  waitUntil('the replica leads', async () => replica.worker.isLeading(), { deadlineMs: 20_000 });
+  waitUntil('the replica leads', async () => replica.worker.isLeading(), { deadlineMs: 60_000 });
 
 describe('death of the worker', () => {
   const writes = ['createRecord', 'createSecret', 'mintToken', 'updateSecret', 'updateRecordStatus'] as const;
@@ -154,7 +154,7 @@ describe('the Lease', () => {
     await using one = await startReplica('slow-one', { exchange: slow });
     await using two = await startReplica('slow-two', { exchange: slow });
     await waitUntil('one of the two leads', async () => one.worker.isLeading() || two.worker.isLeading(), {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
 
     // On a machine that stands still for 5 s the Lease is lost, and what was under way is begun again.
@@ -196,7 +196,7 @@ describe('the Lease', () => {
       }),
     });
     await waitUntil('the mistaken one has tried to take the Lease', async () => attempts > 0, {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
 
     await arena.waitForGates('mistaken');
@@ -258,7 +258,7 @@ describe('when all workers are dead', () => {
       'the webhook knows that no worker lives',
       async () => !(await arena.wouldHold('orphaned')),
       {
-        deadlineMs: 20_000,
+        deadlineMs: 60_000,
       },
     );
 

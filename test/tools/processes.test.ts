@@ -64,7 +64,7 @@ test('waiting for a process that ended says what its log said', async () => {
     'console.error("port in use"); process.exitCode = 1',
   ]);
 
-  const waiting = waitUntil('it was ready', async () => false, { deadlineMs: 10_000, needed: [failing] });
+  const waiting = waitUntil('it was ready', async () => false, { deadlineMs: 30_000, needed: [failing] });
 
   await expect(waiting).rejects.toThrow(/failing ended before it was ready\n.*\n {2}port in use/);
 });
@@ -122,7 +122,7 @@ test('children end with a killed parent: at once where the kernel can do it, els
 async function startAndHear(run: Run, name: string, script: string): Promise<StartedProcess> {
   const child = run.start(name, process.execPath, ['-e', `${script}; console.log('here'); ${forever[1]}`]);
   const isHere = async () => readFileSync(child.logFile, 'utf8').includes('here');
-  await waitUntil(`${name} was here`, isHere, { deadlineMs: 10_000, needed: [child] });
+  await waitUntil(`${name} was here`, isHere, { deadlineMs: 30_000, needed: [child] });
   return child;
 }
 
