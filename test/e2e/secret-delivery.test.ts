@@ -6,6 +6,7 @@ import { secretNameFor } from '../../src/core/pull-secret.ts';
 import { findLeaks, signatureOf } from '../../tools/demo/leak-search.ts';
 import { findParts } from '../../tools/parts.ts';
 import { waitUntil } from '../../tools/processes.ts';
+import { awakeNow, stoodStill } from '../awake-clock.ts';
 import { inNamespace, makeApp, onThisNode, openNodeArena, type NodeArena } from './node-arena.ts';
 
 let e2e: NodeArena;
@@ -226,14 +227,16 @@ test('where the token server asks the API server, a deleted Secret ends its cred
   if (!login) throw new Error('the Secret has no login');
   expect(await e2e.other.logIn(login)).toBe(200);
 
-  const deletedAt = performance.now();
+  const deletedAt = awakeNow();
   await team.deleteSecret(secretName);
 
   await waitUntil('the old credential is refused', async () => (await e2e.other.logIn(login)) === 401, {
-    deadlineMs: 15_000,
+    deadlineMs: 60_000,
     everyMs: 250,
   });
-  console.log(`a deleted Secret's credential was refused after ${seconds(deletedAt).toFixed(1)} s`);
+  const took = (awakeNow() - deletedAt) / 1000;
+  console.log(`a deleted Secret's credential was refused after ${took.toFixed(1)} s`);
+  expect(took).toBeLessThanOrEqual(15);
 });
 
 describe('a pod that asks for its docker config', () => {
@@ -304,6 +307,7 @@ test('a Secret that was deleted by hand is made again after the first pull that 
   });
   await team.deleteSecret(before.secretName);
 
+  const still = stoodStill();
   await stopContainer({ namespace: 'deleted', pod: 'web', container: 'app' });
 
   await waitUntil(
@@ -319,7 +323,7 @@ test('a Secret that was deleted by hand is made again after the first pull that 
     .map(({ deprecatedFirstTimestamp, eventTime }) =>
       Date.parse(eventTime ?? deprecatedFirstTimestamp ?? ''),
     );
-  const took = (Date.now() - Math.min(...failures)) / 1000;
+  const took = (Date.now() - Math.min(...failures) - (stoodStill() - still)) / 1000;
   console.log(`from the first failed pull to a running container: ${took.toFixed(0)} s`);
   expect(failures.length).toBeGreaterThan(0);
   expect(took).toBeLessThan(60);
