@@ -86,7 +86,7 @@ export function createRotation(tools: RotationTools) {
     const reason = renewalReason(secret, names, clock.now());
     if (reason === undefined) pending = undefined;
     else pending ??= await makePair(reason);
-    adoptSigner(secret, trusts);
+    adoptSigners(secret, trusts);
     if (pending) secret = await announce(secret, pending);
     const isShown = await heal(trusts, secret);
     if (!pending) return;
@@ -95,11 +95,12 @@ export function createRotation(tools: RotationTools) {
       await publish(secret, pending);
   }
 
-  /** A pair of somebody else's making: what it is trusted by stays until ours has taken its place. */
-  function adoptSigner({ certificate }: ServingSecret, trusts: readonly WebhookTrust[]): void {
+  /** What is served now must be trusted until our next pair has taken its place; where nobody can tell by what, by all that is. */
+  function adoptSigners({ certificate }: ServingSecret, trusts: readonly WebhookTrust[]): void {
+    if (!pending) return;
     const shown = trusts.flatMap(({ caBundles }) => caBundles.flatMap(authoritiesIn));
-    const signer = pending && signerOf(certificate, shown);
-    if (signer !== undefined) remembered.set(signer, clock.monotonic());
+    const signer = signerOf(certificate, shown);
+    for (const pem of signer === undefined ? shown : [signer]) remembered.set(pem, clock.monotonic());
   }
 
   async function announce(secret: ServingSecret, { authority, reason }: NewPair): Promise<ServingSecret> {

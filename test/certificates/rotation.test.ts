@@ -252,30 +252,36 @@ test('who does not lead looks at nothing', async () => {
 });
 
 /** Calls of one renewal, in order: the leader dies before the one that is named, for each of them once. */
-test('wherever a leader dies in a renewal, the next one finishes it, and no replica is distrusted', async () => {
-  const writes = (of: readonly { client: string; call: StoreCall }[]) =>
-    of.filter(({ client, call }) => client === 'first' && call.startsWith('write')).length;
-  for (let fatal = 0; fatal < 5; fatal++) {
-    await using stage = await createServing();
-    const before = writes(stage.store.calls);
-    stage.store.before = (client, call) => {
-      if (client !== 'first' || !call.startsWith('write')) return undefined;
-      if (writes(stage.store.calls) - before < fatal) return undefined;
-      stage.leading.is = false;
-      return new Promise(() => undefined);
-    };
-    stage.store.edit({ certificate: '', key: NOTHING });
+test.each([
+  ['whose pair was taken away', {}],
+  ['that was emptied', { caBundle: '' }],
+])(
+  'wherever a leader dies in the renewal of a Secret %s, the next one finishes it, and no replica is distrusted',
+  async (_, more) => {
+    const writes = (of: readonly { client: string; call: StoreCall }[]) =>
+      of.filter(({ client, call }) => client === 'first' && call.startsWith('write')).length;
+    for (let fatal = 0; fatal < 5; fatal++) {
+      await using stage = await createServing();
+      const before = writes(stage.store.calls);
+      stage.store.before = (client, call) => {
+        if (client !== 'first' || !call.startsWith('write')) return undefined;
+        if (writes(stage.store.calls) - before < fatal) return undefined;
+        stage.leading.is = false;
+        return new Promise(() => undefined);
+      };
+      stage.store.edit({ certificate: '', key: NOTHING, ...more });
 
-    await stage.pass(10_000);
-    const next = stage.lead('next');
-    await stage.pass(15_000);
+      await stage.pass(10_000);
+      const next = stage.lead('next');
+      await stage.pass(15_000);
 
-    expect(next.is).toBe(true);
-    expect(writes(stage.store.calls) - before).toBe(Math.min(fatal, 4));
-    expect(isProven(stage.store.secret?.certificate ?? '', stage.store.secret?.caBundle ?? '')).toBe(true);
-    expect(stage.faults).toEqual([]);
-  }
-});
+      expect(next.is).toBe(true);
+      expect(writes(stage.store.calls) - before).toBe(Math.min(fatal, 4));
+      expect(isProven(stage.store.secret?.certificate ?? '', stage.store.secret?.caBundle ?? '')).toBe(true);
+      expect(stage.faults).toEqual([]);
+    }
+  },
+);
 
 test('two that both believe to lead, and people who take the pair away, leave no moment in which a replica is distrusted', async () => {
   const action = fc.record({
