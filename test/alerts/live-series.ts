@@ -43,6 +43,27 @@ export function labelsOf(name: string): string[] | undefined {
   return [...Object.keys(row.labels), ...(name.endsWith('_bucket') ? ['le'] : [])];
 }
 
+/** Label names by series name, as a process exposes them. */
+export function exposedIn(text: string): Map<string, Set<string>> {
+  const exposed = new Map<string, Set<string>>();
+  for (const [, name = '', labels = ''] of text.matchAll(
+    /^((?:keyless_pull|apiserver_admission_webhook)_\w+)(?:\{(.*)\})? \S+$/gm,
+  )) {
+    const names = [...labels.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g)].map(([, label = '']) => label);
+    exposed.set(name, (exposed.get(name) ?? new Set()).add(names.toSorted().join()));
+  }
+  return exposed;
+}
+
+/** As one of `exposedIn`; what the scrape adds is left out. */
+export function scrapedLabels({ matchers }: Selector): string {
+  return matchers
+    .map(({ label }) => label)
+    .filter((label) => !SCRAPED.includes(label))
+    .toSorted()
+    .join();
+}
+
 interface Row {
   readonly type: string;
   readonly labels: Readonly<Record<string, readonly string[] | string>>;

@@ -4,6 +4,9 @@ import { expect, test } from 'vitest';
 import { runTokenServer } from '../../src/cli/token-server.ts';
 import { createLog } from '../../src/log.ts';
 import { tokenServerMetricTable } from '../../src/server/metric-table.ts';
+import { exposedIn, scrapedLabels } from '../alerts/live-series.ts';
+import { selectorsIn } from '../alerts/rules-file.ts';
+import { healthy, scenarios } from '../alerts/scenarios.ts';
 import { freePort } from '../../tools/free-ports.ts';
 import { createTestAuthority } from '../fakes/fake-issuer.ts';
 import { problemOf, setUpTrust, until } from './set-up.ts';
@@ -74,6 +77,26 @@ test('it answers probes and exposes every metric of the table', async () => {
     ).toBeGreaterThan(0);
   expect((await world.get('/healthz')).status).toBe(200);
   expect(await world.get('/readyz')).toEqual({ status: 200, text: '{"status":"ready"}\n' });
+});
+
+test('every series that its alerts are tested with is exposed, with the same labels', async () => {
+  await using world = await setUp();
+  await using server = await world.start();
+  const dispatcher = new Agent({ allowH2: false, connect: { ca: world.authorityPem } });
+  await undiciFetch(`${server.url}/auth/token`, {
+    headers: { authorization: `Basic ${btoa('team-a/builder:wrong')}` },
+    dispatcher,
+  });
+  await dispatcher.close();
+
+  const exposed = exposedIn((await world.get('/metrics')).text);
+
+  const series = [...Object.keys(healthy), ...scenarios.flatMap(({ scraped }) => Object.keys(scraped))];
+  const ours = series
+    .flatMap(selectorsIn)
+    .filter(({ name }) => name.startsWith('keyless_pull_token_server_'));
+  expect(ours.length).toBeGreaterThan(0);
+  for (const one of ours) expect(exposed.get(one.name), one.name).toContain(scrapedLabels(one));
 });
 
 test('it is not ready while no issuer can be asked, says why, and needs no login to become so', async () => {

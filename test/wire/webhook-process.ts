@@ -7,7 +7,8 @@ import { systemClock } from '../../src/clock.ts';
 import { createAdmissionWorld } from '../fakes/admission-routes.ts';
 
 const world = createAdmissionWorld({ clock: systemClock, write: () => undefined });
-const server = createServer(world.handler);
+// As the real port, longer than a machine stands still: a client would write to a connection that is gone.
+const server = createServer({ keepAliveTimeout: 95_000 }, world.handler);
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
 
 for await (const _line of createInterface({ input: process.stdin })) {
