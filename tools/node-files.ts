@@ -114,6 +114,9 @@ export function kubeletConfig(
     serializeImagePulls: false,
     maxParallelImagePulls: 10,
     eventRecordQPS: 0,
+    // With its 50 calls a second a crowd's calls wait for one another, and a second try for a Secret comes after all of them.
+    kubeAPIQPS: 500,
+    kubeAPIBurst: 1000,
     shutdownGracePeriod: '0s',
     ...settings,
   });
