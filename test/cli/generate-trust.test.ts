@@ -102,6 +102,8 @@ const extensions: Readonly<Record<TrustForm, string>> = {
   'token-server': 'token-server',
   zot: 'zot',
 };
+const isOfTokenServer = (kind: string) =>
+  'token-server' in familyTrusts[kind as keyof typeof familyTrusts].forms;
 const pairs = Object.entries(familyTrusts).flatMap(([kind, family]) =>
   (Object.keys(family.forms) as TrustForm[]).map((form) => [kind, form] as const),
 );
@@ -147,7 +149,11 @@ describe('what nobody has set', () => {
     const { out } = await trust(kind, '--format', form);
 
     const told = [ISSUER, audienceOf(kind), 'system:serviceaccount:shop:web'];
-    if (form === 'terraform') expect(hclStrings(out)).toEqual(expect.arrayContaining(told));
+    // The token server has a subject in two parts.
+    const [issuer, audience, subject] = told;
+    const parts = isOfTokenServer(kind) ? ['shop', 'web'] : [subject];
+    if (form === 'terraform')
+      expect(hclStrings(out)).toEqual(expect.arrayContaining([issuer, audience, ...parts]));
     if (form === 'commands') expect(shell(out, ['-n'])).toEqual({ status: 0, stdout: '', stderr: '' });
     if (form === 'token-server') parseTokenServerConfig(out, 'out');
     if (form === 'zot') JSON.parse(out);
@@ -265,6 +271,26 @@ test('Quay’s Terraform makes the calls of the commands, and makes no robot tha
     new Set(['header = "Authorization: Bearer secret"']),
   );
 });
+
+test('the token server’s config is the same as a file, in the ConfigMap of the commands, and in Terraform’s', async () => {
+  const [file, script, text] = await Promise.all(
+    ['token-server', 'commands', 'terraform'].map(
+      async (form) => (await trust('token-realm', '--format', form)).out,
+    ),
+  );
+  const config = parse(file ?? '') as unknown;
+  const kubectl = `kubectl() { for last; do :; done; printf '%s' "$last"; }\n`;
+
+  const { stdout } = shell(kubectl + script, [], { PATH: process.env['PATH'] ?? '' });
+  const strings = hclStrings(text ?? '') ?? [];
+
+  const [, yaml = ''] = /^token-server\.yaml=([^]*)$/.exec(stdout) ?? [];
+  expect(parse(yaml)).toEqual(config);
+  expect(strings.slice(strings.indexOf('token-server.yaml') + 1)).toEqual(leavesOf(config));
+});
+
+const leavesOf = (value: unknown): unknown[] =>
+  typeof value === 'object' && value !== null ? Object.values(value).flatMap(leavesOf) : [value];
 
 describe('what will not work is written down all the same, with exit code 1', () => {
   test('a subject that is too long for Google', async () => {
@@ -479,7 +505,9 @@ describe("nobody's text gets out of its quotes", () => {
 
         switch (form) {
           case 'terraform':
-            expect(hclStrings(text)).toEqual(expect.arrayContaining([one, other]));
+            expect(hclStrings(text)).toEqual(
+              expect.arrayContaining([isOfTokenServer(kind) ? bad.issuer : one, other]),
+            );
             break;
           case 'commands': {
             const { status, stderr } = shell(prelude + text, [], env);
